@@ -1,0 +1,221 @@
+// What is where, as runs of sectors in guest order, held as columns: one run costs numbers, never an object.
+// A list covers [start, end) without gaps; neighbours that continue one another are one run.
+import type { Sectors } from '../core/units.ts';
+import { SECTOR_BYTES } from '../core/units.ts';
+import type { SectorRange } from './sector-range.ts';
+
+/**
+ * `absent`: this disk says nothing, ask the one below. `zero`: zeros, also above a parent with data.
+ * `data`: bytes in a file.
+ */
+export type SectorState = 'absent' | 'zero' | 'data';
+
+/** The file behind 'data' runs, and how its bytes become sectors. */
+export interface DataOrigin {
+  readonly path: string;
+  /** True when a run is (part of) one compressed grain; its `offset` is then that of the grain's header. */
+  readonly compressed: boolean;
+  /**
+   * Reads `into.length` bytes of sectors that lie at byte `offset`. `sector` is the first of them as the extent
+   * counts; it means something only to a compressed origin, which finds and proves the grain by it.
+   */
+  read(into: Uint8Array, offset: number, sector: number): Promise<void>;
+}
+
+/** One run, as the library's callers see it. Sectors; `offset` in bytes of `file`. */
+export interface SectorRun {
+  readonly start: Sectors;
+  readonly count: Sectors;
+  readonly state: SectorState;
+  /** Which link answers: 0 is the leaf. On an absent run, the number of links that were asked, less one. */
+  readonly depth: number;
+  /** Only of data runs. */
+  readonly file?: string;
+  readonly offset?: number;
+  readonly compressed?: boolean;
+}
+
+const ABSENT = 0;
+const ZERO = 1;
+const DATA = 2;
+const STATES: readonly SectorState[] = ['absent', 'zero', 'data'];
+
+export class RunList implements Iterable<SectorRun> {
+  /** First sector covered. */
+  readonly start: number;
+  /** First sector not covered. */
+  end: number;
+  /** Number of runs. */
+  length = 0;
+  #starts: Float64Array;
+  #offsets: Float64Array;
+  #sectors: Float64Array;
+  #states: Uint8Array;
+  #depths: Uint16Array;
+  #origins: (DataOrigin | undefined)[] = [];
+
+  constructor(start: number, room = 16) {
+    this.start = start;
+    this.end = start;
+    this.#starts = new Float64Array(room);
+    this.#offsets = new Float64Array(room);
+    this.#sectors = new Float64Array(room);
+    this.#states = new Uint8Array(room);
+    this.#depths = new Uint16Array(room);
+  }
+
+  /** Continues the list with `count` sectors that are not in this disk. */
+  addAbsent(count: number, depth = 0): void {
+    this.#add(count, ABSENT, depth, undefined, 0, 0);
+  }
+
+  addZero(count: number, depth = 0): void {
+    this.#add(count, ZERO, depth, undefined, 0, 0);
+  }
+
+  /** Continues the list with `count` sectors at byte `offset` of `origin` (see DataOrigin for `sector`). */
+  addData(count: number, origin: DataOrigin, offset: number, sector = 0, depth = 0): void {
+    this.#add(count, DATA, depth, origin, offset, sector);
+  }
+
+  /** Continues the list with a part of run `index` of another list: `count` sectors from sector `from`. */
+  addPart(other: RunList, index: number, from: number, count: number, depth = other.depthAt(index)): void {
+    const into = from - other.startAt(index);
+    const origin = other.#origins[index];
+    const compressed = origin?.compressed === true;
+    const offset = other.#offsets[index]!;
+    this.#add(
+      count,
+      other.#states[index]!,
+      depth,
+      origin,
+      compressed || origin === undefined ? offset : offset + into * SECTOR_BYTES,
+      compressed ? other.#sectors[index]! + into : 0,
+    );
+  }
+
+  startAt(index: number): number {
+    return this.#starts[index]!;
+  }
+
+  endAt(index: number): number {
+    return index + 1 < this.length ? this.#starts[index + 1]! : this.end;
+  }
+
+  isAbsentAt(index: number): boolean {
+    return this.#states[index] === ABSENT;
+  }
+
+  isDataAt(index: number): boolean {
+    return this.#states[index] === DATA;
+  }
+
+  depthAt(index: number): number {
+    return this.#depths[index]!;
+  }
+
+  /** The origin of a data run; undefined for the others. */
+  originAt(index: number): DataOrigin | undefined {
+    return this.#origins[index];
+  }
+
+  offsetAt(index: number): number {
+    return this.#offsets[index]!;
+  }
+
+  /** See DataOrigin: what its `read` wants as `sector`. */
+  sectorAt(index: number): number {
+    return this.#sectors[index]!;
+  }
+
+  /** Index of the run that holds `sector`, which the list must cover. */
+  indexOf(sector: number): number {
+    let low = 0;
+    let high = this.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >>> 1;
+      if (this.#starts[middle]! <= sector) low = middle;
+      else high = middle - 1;
+    }
+    return low;
+  }
+
+  /** Continues the list with all of another, whose first sector comes next here, up to `end` of this list. */
+  addAll(other: RunList, end = this.end + other.end - other.start): void {
+    const shift = this.end - other.start;
+    for (let index = 0; index < other.length && this.end < end; index++) {
+      const from = other.startAt(index);
+      this.addPart(other, index, from, Math.min(other.endAt(index), end - shift) - from);
+    }
+  }
+
+  /** The part of the list within `range`, as far as the list covers it. */
+  slice(range: SectorRange): RunList {
+    const end = Math.min(this.end, range.start + range.count);
+    const part = new RunList(range.start);
+    if (this.length === 0 || range.start >= end) return part;
+    for (let index = this.indexOf(range.start); index < this.length && part.end < end; index++) {
+      part.addPart(this, index, part.end, Math.min(this.endAt(index), end) - part.end);
+    }
+    return part;
+  }
+
+  runAt(index: number): SectorRun {
+    const start = this.startAt(index) as Sectors;
+    const count = (this.endAt(index) - start) as Sectors;
+    const base = { start, count, state: STATES[this.#states[index]!]!, depth: this.depthAt(index) };
+    const origin = this.#origins[index];
+    if (origin === undefined) return base;
+    return { ...base, file: origin.path, offset: this.offsetAt(index), compressed: origin.compressed };
+  }
+
+  *[Symbol.iterator](): Iterator<SectorRun> {
+    for (let index = 0; index < this.length; index++) yield this.runAt(index);
+  }
+
+  #add(
+    count: number,
+    state: number,
+    depth: number,
+    origin: DataOrigin | undefined,
+    offset: number,
+    sector: number,
+  ): void {
+    if (count <= 0) return;
+    const last = this.length - 1;
+    if (last >= 0 && this.#states[last] === state && this.#depths[last] === depth) {
+      if (state !== DATA || this.#continues(last, origin!, offset)) {
+        this.end += count;
+        return;
+      }
+    }
+    if (this.length === this.#starts.length) this.#grow();
+    const index = this.length++;
+    this.#starts[index] = this.end;
+    this.#offsets[index] = offset;
+    this.#sectors[index] = sector;
+    this.#states[index] = state;
+    this.#depths[index] = depth;
+    this.#origins[index] = origin;
+    this.end += count;
+  }
+
+  #continues(last: number, origin: DataOrigin, offset: number): boolean {
+    if (this.#origins[last] !== origin || origin.compressed) return false;
+    return offset === this.#offsets[last]! + (this.end - this.#starts[last]!) * SECTOR_BYTES;
+  }
+
+  #grow(): void {
+    const room = this.#starts.length * 2;
+    this.#starts = enlarge(this.#starts, new Float64Array(room));
+    this.#offsets = enlarge(this.#offsets, new Float64Array(room));
+    this.#sectors = enlarge(this.#sectors, new Float64Array(room));
+    this.#states = enlarge(this.#states, new Uint8Array(room));
+    this.#depths = enlarge(this.#depths, new Uint16Array(room));
+  }
+}
+
+function enlarge<T extends Float64Array | Uint32Array | Uint16Array | Uint8Array>(from: T, to: T): T {
+  to.set(from);
+  return to;
+}

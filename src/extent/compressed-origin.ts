@@ -1,0 +1,100 @@
+// Reads compressed grains: marker, length, zlib stream, all checked, never inflated past one grain. The last few
+// inflated grains are kept, so that small reads within one do not inflate it again.
+import type { DataOrigin } from '../block/run-list.ts';
+import { VmdkError, type ErrorContext } from '../core/errors.ts';
+import { LruCache } from '../core/lru-cache.ts';
+import { SECTOR_BYTES } from '../core/units.ts';
+import type { SparseHeader } from '../format/sparse-header.ts';
+import { GRAIN_MARKER_BYTES, GrainMarker } from '../format/stream-marker.ts';
+import type { RandomAccessFile } from '../storage/file-store.ts';
+import { inflateWithin } from '../worker/inflate.ts';
+
+const KEPT_BYTES = 4 << 20;
+
+export function compressedOrigin(
+  file: RandomAccessFile,
+  header: SparseHeader,
+  fileBytes: number,
+): DataOrigin {
+  const grainBytes = header.grainSize * SECTOR_BYTES;
+  const kept = new LruCache<number, Promise<Buffer>>(KEPT_BYTES);
+  const grainAt = (offset: number, lba: number): Promise<Buffer> => {
+    const known = kept.get(offset);
+    if (known !== undefined) return known;
+    const loading = inflateGrain(file, header, fileBytes, offset, lba);
+    kept.set(offset, loading, grainBytes);
+    loading.catch(() => kept.delete(offset));
+    return loading;
+  };
+  return {
+    path: file.path,
+    compressed: true,
+    async read(into, offset, sector) {
+      const skip = sector % header.grainSize;
+      const grain = await grainAt(offset, sector - skip);
+      const from = skip * SECTOR_BYTES;
+      if (from + into.length > grain.length) {
+        const found = `${grain.length} bytes`;
+        throw damaged('the grain inflates to too little', { path: file.path, offset, sector, found });
+      }
+      into.set(grain.subarray(from, from + into.length));
+    },
+  };
+}
+
+/** One whole grain. A short last grain (as QEMU and open-vmdk write it) is lawful; its caller knows what it needs. */
+async function inflateGrain(
+  file: RandomAccessFile,
+  header: SparseHeader,
+  fileBytes: number,
+  offset: number,
+  lba: number,
+): Promise<Buffer> {
+  const grainBytes = header.grainSize * SECTOR_BYTES;
+  const place = { path: file.path, offset, sector: lba };
+  // One read takes header and grain: a compressed grain is hardly ever larger than the grain.
+  const guess = Buffer.allocUnsafe(Math.min(fileBytes - offset, grainBytes + 2 * SECTOR_BYTES));
+  if (guess.length < GRAIN_MARKER_BYTES) throw damaged('the grain lies past the end of the file', place);
+  await file.readExactly(guess, offset);
+  const marker = GrainMarker.decode(guess);
+  if (marker.lba !== BigInt(lba)) {
+    throw damaged('the grain belongs to another place', {
+      ...place,
+      found: `sector ${marker.lba}`,
+      expected: `${lba}`,
+    });
+  }
+  if (marker.size < 1 || marker.size > 2 * grainBytes) {
+    throw damaged('the grain has an impossible length', {
+      ...place,
+      field: 'grain marker size',
+      found: marker.size,
+      expected: `1 to ${2 * grainBytes} bytes`,
+    });
+  }
+  const end = GRAIN_MARKER_BYTES + marker.size;
+  if (offset + end > fileBytes) {
+    const expected = `at most ${fileBytes - offset - GRAIN_MARKER_BYTES} bytes (end of file)`;
+    throw damaged('the grain is cut short by the end of the file', {
+      ...place,
+      found: marker.size,
+      expected,
+    });
+  }
+  let stored = guess.subarray(GRAIN_MARKER_BYTES, end);
+  if (end > guess.length) {
+    stored = Buffer.allocUnsafe(marker.size);
+    await file.readExactly(stored, offset + GRAIN_MARKER_BYTES);
+  }
+  try {
+    return await inflateWithin(stored, grainBytes);
+  } catch (cause) {
+    const found = cause instanceof Error ? cause.message : String(cause);
+    const expected = `a zlib stream of at most ${grainBytes} bytes`;
+    throw damaged('the grain cannot be inflated', { ...place, found, expected }, cause);
+  }
+}
+
+function damaged(what: string, context: ErrorContext, cause?: unknown): VmdkError {
+  return new VmdkError('corrupt', 'grain-damaged', what, context, cause);
+}

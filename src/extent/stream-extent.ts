@@ -1,0 +1,99 @@
+// streamOptimized extents, in both layouts: directory in front, or found through the footer at the end. When the
+// footer or the directory of a complete stream is lost, the grains' own markers say where they are.
+import { VmdkError } from '../core/errors.ts';
+import type { OnFinding } from '../core/finding.ts';
+import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
+import { parseSparseHeader, SparseExtentHeader, type SparseHeader } from '../format/sparse-header.ts';
+import { FOOTER_FROM_END, FOOTER_MARKER_FROM_END, Marker, MARKER_TYPE } from '../format/stream-marker.ts';
+import { SparseGrains } from '../grain/sparse-grains.ts';
+import { scanStream } from '../grain/stream-scan.ts';
+import type { RandomAccessFile } from '../storage/file-store.ts';
+import { compressedOrigin } from './compressed-origin.ts';
+import type { Extent } from './extent.ts';
+import { grainExtent } from './grain-extent.ts';
+import { shownFields } from './sparse-extent.ts';
+
+/** @throws VmdkError `stream-cut-short` naming the first missing grain; `stream-without-markers`. */
+export async function openStreamExtent(
+  file: RandomAccessFile,
+  header: SparseHeader,
+  capacity: Sectors,
+  onFinding: OnFinding,
+): Promise<Extent> {
+  if (!header.markers) {
+    throw new VmdkError(
+      'unsupported',
+      'stream-without-markers',
+      'compressed grains without markers are not readable',
+      {
+        path: file.path,
+        field: 'flags',
+        found: `0x${header.flags.toString(16)}`,
+        expected: 'bit 17 (markers) with bit 16 (compression)',
+        hint: 'No known program writes this form; readers disagree on it.',
+      },
+    );
+  }
+  const grains = await openGrains(file, header, onFinding);
+  return grainExtent('stream', file, grains, capacity, shownFields(header));
+}
+
+async function openGrains(
+  file: RandomAccessFile,
+  header: SparseHeader,
+  onFinding: OnFinding,
+): Promise<SparseGrains> {
+  const fileBytes = await file.size();
+  const origin = compressedOrigin(file, header, fileBytes);
+  try {
+    const placed = header.gdOffset === undefined ? await readFooter(file, header, fileBytes) : header;
+    // Streams write their tables between the grains: overHead says nothing about where grains may lie.
+    return await SparseGrains.open(file, { ...placed, overHead: 1 }, origin, onFinding);
+  } catch (error) {
+    if (!(error instanceof VmdkError) || error.kind !== 'corrupt') throw error;
+    const entries = await scanStream(file, header, fileBytes, error);
+    onFinding({
+      code: 'GD-RANGE',
+      severity: 'warning',
+      message: `the stream's footer or directory is lost (${error.message}); its grains were found by their markers`,
+      path: file.path,
+      repairable: true,
+    });
+    const fileSectors = Math.floor(fileBytes / SECTOR_BYTES);
+    return SparseGrains.fromPages(file, { ...header, overHead: 1 }, origin, entries, fileSectors);
+  }
+}
+
+/** The footer is a copy of the header with the real gdOffset; it stands at a fixed distance from the end. */
+async function readFooter(
+  file: RandomAccessFile,
+  header: SparseHeader,
+  fileBytes: number,
+): Promise<SparseHeader> {
+  const end = Math.floor(fileBytes / SECTOR_BYTES) * SECTOR_BYTES;
+  const offset = end - FOOTER_FROM_END;
+  const fail = (found: string | number, expected: string): never => {
+    const context = { path: file.path, offset, field: 'footer', found, expected };
+    throw new VmdkError(
+      'corrupt',
+      'footer-damaged',
+      'the footer of the stream is damaged or missing',
+      context,
+    );
+  };
+  if (end - FOOTER_MARKER_FROM_END < SparseExtentHeader.byteLength)
+    fail(`a file of ${fileBytes} bytes`, 'a footer');
+  const bytes = Buffer.alloc(FOOTER_MARKER_FROM_END);
+  await file.readExactly(bytes, end - FOOTER_MARKER_FROM_END);
+  const marker = Marker.decode(bytes);
+  if (marker.type !== MARKER_TYPE.footer || marker.size !== 0) {
+    fail(`marker type ${marker.type}, size ${marker.size}`, 'marker type 3, size 0');
+  }
+  const footer = parseSparseHeader(bytes.subarray(SECTOR_BYTES), file.path, offset);
+  if (footer.gdOffset === undefined) fail('gdOffset 0xffffffffffffffff', 'the sector of the grain directory');
+  for (const field of ['capacity', 'grainSize', 'numGTEsPerGT', 'version'] as const) {
+    if (footer[field] !== header[field])
+      fail(`${field} ${footer[field]}`, `${header[field]} as in the header`);
+  }
+  return footer;
+}

@@ -1,0 +1,139 @@
+// Reads a grain directory and its tables off a hosted sparse extent: few large reads, every number checked before
+// it sizes or places anything. Only entries that count are looked at: VMware leaves junk behind them.
+import { VmdkError } from '../core/errors.ts';
+import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
+import { SPARSE_FLAGS, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
+import { decodeTable } from '../format/tables.ts';
+import type { RandomAccessFile } from '../storage/file-store.ts';
+
+/** Tables read and kept together: 128 KiB of entries, 2 GiB of guest at the usual grain. */
+export const TABLES_PER_PAGE = 64;
+/** 16 Mi entries, 512 TiB of guest at the usual grain; more is damage or an attack. */
+const LARGEST_DIRECTORY_BYTES = 64 << 20;
+
+export interface SparseDirectory {
+  /** Sector of the file. */
+  readonly offset: number;
+  /** One sector number per table: 0 = no table. */
+  readonly entries: Uint32Array;
+}
+
+/** Entries of a directory that count. */
+export function tableCount(header: SparseHeader): number {
+  return ceilDiv(ceilDiv(header.capacity, header.grainSize), header.numGTEsPerGT);
+}
+
+/** @throws VmdkError `grain-directory-damaged`. */
+export async function readDirectory(
+  file: RandomAccessFile,
+  header: SparseHeader,
+  offset: number,
+  fileSectors: number,
+): Promise<SparseDirectory> {
+  const length = tableCount(header) * 4;
+  const fail = (found: string, expected: string): never => {
+    const context = {
+      path: file.path,
+      offset: offset * SECTOR_BYTES,
+      field: 'grain directory',
+      found,
+      expected,
+    };
+    throw new VmdkError('corrupt', 'grain-directory-damaged', 'the grain directory cannot be read', context);
+  };
+  if (length > LARGEST_DIRECTORY_BYTES) fail(`${length} bytes`, `at most ${LARGEST_DIRECTORY_BYTES} bytes`);
+  const needed = ceilDiv(length, SECTOR_BYTES);
+  if (offset < 1 || offset + needed > fileSectors) {
+    fail(`sectors ${offset} to ${offset + needed}`, `within sectors 1 to ${fileSectors} (end of file)`);
+  }
+  const bytes = Buffer.allocUnsafe(length);
+  await file.readExactly(bytes, offset * SECTOR_BYTES);
+  const entries = decodeTable(bytes);
+  // A directory none of whose entries can be a table is not one; a few bad entries are judged table by table.
+  const sound = entries.every((entry) => entry === 0 || entry >= fileSectors);
+  if (sound && entries.some((entry) => entry !== 0))
+    fail('no entry within the file', 'sectors of grain tables');
+  return { offset, entries };
+}
+
+interface TableContext {
+  readonly file: RandomAccessFile;
+  readonly header: SparseHeader;
+  readonly fileSectors: number;
+}
+
+/**
+ * Reads `count` tables from table `first` on into one array, those that lie one after the other in one go. A table
+ * whose directory entry cannot be right is taken from its redundant copy, and `say` is told.
+ * @throws VmdkError `grain-table-damaged`.
+ */
+export async function readTables(
+  context: TableContext,
+  directory: SparseDirectory,
+  copyOf: (table: number) => number,
+  first: number,
+  count: number,
+  say: (what: string, offset: number) => void,
+): Promise<Uint32Array> {
+  const perTable = context.header.numGTEsPerGT;
+  const tableBytes = perTable * 4;
+  const tableSectors = ceilDiv(tableBytes, SECTOR_BYTES);
+  const places = new Float64Array(count);
+  for (let index = 0; index < count; index++) {
+    places[index] = placeOf(context, directory, copyOf, first + index, tableSectors, say);
+  }
+  const entries = new Uint32Array(TABLES_PER_PAGE * perTable);
+  let from = 0;
+  while (from < count) {
+    let to = from + 1;
+    const place = places[from]!;
+    if (place <= ZERO_GRAIN) {
+      if (place === ZERO_GRAIN) entries.fill(ZERO_GRAIN, from * perTable, to * perTable);
+      from = to;
+      continue;
+    }
+    while (to < count && places[to] === place + (to - from) * tableSectors && tableBytes % SECTOR_BYTES === 0)
+      to++;
+    const bytes = Buffer.allocUnsafe((to - from) * tableBytes);
+    await context.file.readExactly(bytes, place * SECTOR_BYTES);
+    entries.set(decodeTable(bytes), from * perTable);
+    from = to;
+  }
+  return entries;
+}
+
+/** Sector of a table: 0 for none, 1 for "all zeros" where the header declares zero grains. */
+function placeOf(
+  context: TableContext,
+  directory: SparseDirectory,
+  copyOf: (table: number) => number,
+  table: number,
+  tableSectors: number,
+  say: (what: string, offset: number) => void,
+): number {
+  const place = directory.entries[table]!;
+  if (place === 0) return 0;
+  const zeroed = (context.header.flags & SPARSE_FLAGS.zeroedGrains) !== 0;
+  if (place === ZERO_GRAIN && zeroed) return place;
+  const fits = (sector: number): boolean =>
+    sector > ZERO_GRAIN && sector + tableSectors <= context.fileSectors;
+  if (fits(place)) return place;
+  const offset = directory.offset * SECTOR_BYTES + table * 4;
+  const copy = copyOf(table);
+  if (fits(copy)) {
+    say(`grain table ${table} cannot be at sector ${place}; read by the redundant table`, offset);
+    return copy;
+  }
+  throw new VmdkError(
+    'corrupt',
+    'grain-table-damaged',
+    `grain table ${table} cannot be where the directory says`,
+    {
+      path: context.file.path,
+      offset,
+      field: 'grain directory entry',
+      found: `sector ${place}`,
+      expected: `within sectors 2 to ${context.fileSectors} (end of file)`,
+    },
+  );
+}

@@ -1,0 +1,222 @@
+// Where each grain of a hosted sparse extent is: grain directory, grain tables, and their redundant copies.
+// A damaged primary entry is answered by the redundant copy, and said so; both damaged is an error, never zeros.
+import type { DataOrigin, RunList } from '../block/run-list.ts';
+import type { SectorRange } from '../block/sector-range.ts';
+import { MAP_RUN_LIMIT } from '../block/sector-source.ts';
+import { VmdkError } from '../core/errors.ts';
+import type { OnFinding } from '../core/finding.ts';
+import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
+import { SPARSE_FLAGS, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
+import { decodeTable } from '../format/tables.ts';
+import type { RandomAccessFile } from '../storage/file-store.ts';
+import type { GrainMap } from './grain-map.ts';
+import {
+  readDirectory,
+  readTables,
+  TABLES_PER_PAGE,
+  tableCount,
+  type SparseDirectory,
+} from './sparse-directory.ts';
+import { TablePages } from './table-pages.ts';
+
+export class SparseGrains implements GrainMap {
+  readonly grainSize: number;
+  readonly pages: TablePages;
+  readonly entriesPerPage: number;
+  readonly header: SparseHeader;
+  /** The directory that reads go by; its redundant copy where the extent has one that can be read. */
+  readonly directory: SparseDirectory;
+  readonly redundant: SparseDirectory | undefined;
+  readonly #file: RandomAccessFile;
+  readonly #origin: DataOrigin;
+  readonly #onFinding: OnFinding;
+  readonly #said = new Set<string>();
+  /** Sectors of the file; grows when a writer appends. */
+  fileSectors: number;
+
+  private constructor(
+    file: RandomAccessFile,
+    header: SparseHeader,
+    fileSectors: number,
+    origin: DataOrigin,
+    onFinding: OnFinding,
+    directories: { directory: SparseDirectory; redundant: SparseDirectory | undefined },
+  ) {
+    this.#file = file;
+    this.header = header;
+    this.grainSize = header.grainSize;
+    this.entriesPerPage = header.numGTEsPerGT * TABLES_PER_PAGE;
+    this.fileSectors = fileSectors;
+    this.#origin = origin;
+    this.#onFinding = onFinding;
+    this.directory = directories.directory;
+    this.redundant = directories.redundant;
+    this.pages = new TablePages((page) => this.#loadPage(page));
+  }
+
+  /**
+   * Reads the directory (header.gdOffset must be known) and, when it is damaged, its redundant copy.
+   * @throws VmdkError `grain-directory-damaged` when neither can be used.
+   */
+  static async open(
+    file: RandomAccessFile,
+    header: SparseHeader,
+    origin: DataOrigin,
+    onFinding: OnFinding,
+  ): Promise<SparseGrains> {
+    const fileSectors = Math.floor((await file.size()) / SECTOR_BYTES);
+    const directories = await openDirectories(file, header, fileSectors, onFinding);
+    return new SparseGrains(file, header, fileSectors, origin, onFinding, directories);
+  }
+
+  /** A map over tables that were rebuilt in memory, one page after another (a scanned stream). */
+  static fromPages(
+    file: RandomAccessFile,
+    header: SparseHeader,
+    origin: DataOrigin,
+    entries: Uint32Array,
+    fileSectors: number,
+  ): SparseGrains {
+    const directory: SparseDirectory = { offset: 0, entries: new Uint32Array(tableCount(header)) };
+    const grains = new SparseGrains(file, header, fileSectors, origin, () => undefined, {
+      directory,
+      redundant: undefined,
+    });
+    const perPage = grains.entriesPerPage;
+    for (let page = 0; page * perPage < entries.length; page++) {
+      const part = new Uint32Array(perPage);
+      part.set(entries.subarray(page * perPage, (page + 1) * perPage));
+      grains.pages.pin(page, part);
+    }
+    return grains;
+  }
+
+  async addRuns(range: SectorRange, into: RunList): Promise<void> {
+    const end = range.start + range.count;
+    while (into.end < end && into.length < MAP_RUN_LIMIT) {
+      const page = Math.floor(into.end / (this.entriesPerPage * this.grainSize));
+      const entries = this.pages.peek(page) ?? (await this.pages.get(page));
+      await this.#addPage(page, entries, end, into);
+    }
+  }
+
+  async #addPage(page: number, entries: Uint32Array, end: number, into: RunList): Promise<void> {
+    const { grainSize, header } = this;
+    const pageStart = page * this.entriesPerPage * grainSize;
+    const pageEnd = Math.min(end, pageStart + this.entriesPerPage * grainSize);
+    const lastEntry = ceilDiv(pageEnd - pageStart, grainSize);
+    let at = Math.floor((into.end - pageStart) / grainSize);
+    while (at < lastEntry && into.length < MAP_RUN_LIMIT) {
+      const entry = entries[at]!;
+      let next = at + 1;
+      if (entry <= ZERO_GRAIN) {
+        while (next < lastEntry && entries[next] === entry) next++;
+      }
+      const count = Math.min(pageEnd, pageStart + next * grainSize) - into.end;
+      const within = into.end - (pageStart + at * grainSize);
+      if (entry === 0) into.addAbsent(count);
+      else if (entry === ZERO_GRAIN) this.#addZero(count, into);
+      else {
+        const grainStart = pageStart + at * grainSize;
+        const good = this.#isSound(entry, grainStart)
+          ? entry
+          : await this.#fromRedundant(grainStart / grainSize, entry);
+        if (good === 0) into.addAbsent(count);
+        else if (good === ZERO_GRAIN) into.addZero(count);
+        else if (header.compressed) into.addData(count, this.#origin, good * SECTOR_BYTES, into.end);
+        else into.addData(count, this.#origin, (good + within) * SECTOR_BYTES);
+      }
+      at = next;
+    }
+  }
+
+  /** True when the sectors that the guest can see of the grain lie behind the metadata and within the file. */
+  #isSound(entry: number, grainStart: number): boolean {
+    if (entry < this.header.overHead) return false;
+    const seen = this.header.compressed ? 1 : Math.min(this.grainSize, this.header.capacity - grainStart);
+    return entry + seen <= this.fileSectors;
+  }
+
+  #addZero(count: number, into: RunList): void {
+    if ((this.header.flags & SPARSE_FLAGS.zeroedGrains) === 0) {
+      this.#sayOnce(
+        'GTE1-FLAG',
+        'zero grains are used but the header does not declare them; read as zeros',
+        true,
+      );
+    }
+    into.addZero(count);
+  }
+
+  /** The redundant copy of a grain's table entry, when the primary one cannot be right. */
+  async #fromRedundant(grain: number, entry: number): Promise<number> {
+    const perTable = this.header.numGTEsPerGT;
+    const table = Math.floor(grain / perTable);
+    const place = this.directory.entries[table]! * SECTOR_BYTES + (grain % perTable) * 4;
+    const copyTable = this.redundant?.entries[table] ?? 0;
+    if (copyTable !== 0) {
+      const bytes = Buffer.alloc(4);
+      await this.#file.readExactly(bytes, copyTable * SECTOR_BYTES + (grain % perTable) * 4);
+      const copy = decodeTable(bytes)[0]!;
+      if (copy !== entry && (copy <= ZERO_GRAIN || this.#isSound(copy, grain * this.grainSize))) {
+        const what = `grain ${grain}: the table says sector ${entry}, which cannot be; read by the redundant table`;
+        this.#sayOnce('GTE-RANGE', what, true, place);
+        return copy;
+      }
+    }
+    throw new VmdkError('corrupt', 'grain-out-of-range', `grain ${grain} cannot be where its table says`, {
+      path: this.#file.path,
+      offset: place,
+      field: 'grain table entry',
+      found: `sector ${entry}`,
+      expected: `sector ${this.header.overHead} to ${this.fileSectors} (end of file)`,
+    });
+  }
+
+  async #loadPage(page: number): Promise<Uint32Array> {
+    const first = page * TABLES_PER_PAGE;
+    const count = Math.min(TABLES_PER_PAGE, this.directory.entries.length - first);
+    const copyOf = (table: number): number => this.redundant?.entries[table] ?? 0;
+    const context = { file: this.#file, header: this.header, fileSectors: this.fileSectors };
+    return readTables(context, this.directory, copyOf, first, count, (what, offset) =>
+      this.#sayOnce('GD-RANGE', what, true, offset),
+    );
+  }
+
+  #sayOnce(code: string, message: string, repairable: boolean, offset?: number): void {
+    if (this.#said.has(code)) return;
+    this.#said.add(code);
+    const place = offset === undefined ? {} : { offset };
+    this.#onFinding({ code, severity: 'warning', message, path: this.#file.path, repairable, ...place });
+  }
+}
+
+async function openDirectories(
+  file: RandomAccessFile,
+  header: SparseHeader,
+  fileSectors: number,
+  onFinding: OnFinding,
+): Promise<{ directory: SparseDirectory; redundant: SparseDirectory | undefined }> {
+  const redundant =
+    header.rgdOffset === undefined
+      ? undefined
+      : await readDirectory(file, header, header.rgdOffset, fileSectors).catch(ignoreDamage);
+  try {
+    return { directory: await readDirectory(file, header, header.gdOffset!, fileSectors), redundant };
+  } catch (error) {
+    if (redundant === undefined || !(error instanceof VmdkError)) throw error;
+    onFinding({
+      code: 'GD-RANGE',
+      severity: 'warning',
+      message: `the grain directory cannot be used (${error.message}); read by the redundant one`,
+      path: file.path,
+      repairable: true,
+    });
+    return { directory: redundant, redundant: undefined };
+  }
+}
+
+function ignoreDamage(error: unknown): undefined {
+  if (error instanceof VmdkError && error.kind === 'corrupt') return undefined;
+  throw error;
+}

@@ -1,0 +1,11 @@
+// The only way into zlib for reading: bounded output, off the main thread (libuv's pool runs several at once).
+import { inflate } from 'node:zlib';
+
+/** Inflates a zlib stream (RFC 1950). Rejects when the result would be longer than `limit` bytes. */
+export function inflateWithin(data: Uint8Array, limit: number): Promise<Buffer> {
+  // chunkSize just above the limit: one output buffer, and one byte too many is noticed.
+  const options = { chunkSize: Math.max(64, limit + 1), maxOutputLength: limit };
+  return new Promise((resolve, reject) => {
+    inflate(data, options, (error, result) => (error === null ? resolve(result) : reject(error)));
+  });
+}
