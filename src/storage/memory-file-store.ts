@@ -1,0 +1,198 @@
+// A file system in memory, for tests and fixtures: POSIX paths, `/` always there, everything else made first, as
+// on a real one. Files are kept in pages, so that a disk of a terabyte with a few grains costs a few grains.
+import { posix } from 'node:path';
+import { VmdkError } from '../core/errors.ts';
+import type { FileStore, RandomAccessFile, ResolvedPath, WritableFile } from './file-store.ts';
+import { PagedBytes } from './paged-bytes.ts';
+import { assertPath, fileClosed, fileTooShort, notAFile } from './store-errors.ts';
+
+/** What a name leads to; open files hold it beyond `remove`, as on a real file system. */
+interface Entry {
+  readonly number: number;
+  /** Undefined for a folder. */
+  readonly content: PagedBytes | undefined;
+  modified: number;
+}
+
+/** Path to entry; a folder's files are found by prefix, which is enough for the sizes of tests. */
+interface Tree {
+  readonly entries: Map<string, Entry>;
+  next: number;
+}
+
+/** A store that holds `initial` (path to bytes, copied) and the folders these need. Relative paths count from `/`. */
+export function createMemoryFileStore(initial: Readonly<Record<string, Uint8Array>> = {}): FileStore {
+  const tree: Tree = { entries: new Map(), next: 1 };
+  addFolder(tree, '/');
+  for (const [path, bytes] of Object.entries(initial)) addInitial(tree, absolute(path), bytes);
+  function open(path: string, mode: 'read'): Promise<RandomAccessFile>;
+  function open(path: string, mode: 'update'): Promise<WritableFile>;
+  async function open(path: string, mode: 'read' | 'update'): Promise<RandomAccessFile> {
+    const entry = found(tree, path);
+    if (entry.content === undefined) throw notAFile(path, 'folder');
+    const writable = openedFile(path, entry, entry.content);
+    if (mode === 'update') return writable;
+    const { size, readExactly, stretches, close } = writable;
+    return { path, size, readExactly, ...(stretches === undefined ? {} : { stretches }), close };
+  }
+  return {
+    open,
+    create: async (path) => {
+      assertFree(tree, path, 'create');
+      const entry = addFile(tree, absolute(path));
+      return openedFile(path, entry, entry.content);
+    },
+    replace: async (path, data) => {
+      const old = tree.entries.get(absolute(path));
+      if (old !== undefined && old.content === undefined) throw notAFile(path, 'folder');
+      if (old === undefined) assertFree(tree, path, 'replace');
+      addFile(tree, absolute(path)).content.write(data, 0);
+    },
+    rename: async (from, to) => rename(tree, from, to),
+    remove: async (path) => {
+      if (found(tree, path).content === undefined) throw notAFile(path, 'folder');
+      tree.entries.delete(absolute(path));
+    },
+    exists: async (path) => tree.entries.has(absolute(path)),
+    list: async (folder) => {
+      assertFolder(tree, folder, 'list');
+      return namesIn(tree, absolute(folder));
+    },
+    makeFolder: async (path) => {
+      assertFree(tree, path, 'make folder');
+      addFolder(tree, absolute(path));
+    },
+    removeFolder: async (path) => {
+      assertFolder(tree, path, 'remove folder');
+      if (namesIn(tree, absolute(path)).length > 0) {
+        throw new VmdkError('conflict', 'folder-not-empty', 'cannot remove folder: the folder is not empty', {
+          path,
+        });
+      }
+      tree.entries.delete(absolute(path));
+    },
+    syncFolder: async (folder) => assertFolder(tree, folder, 'sync'),
+    resolve: async (path): Promise<ResolvedPath> => {
+      const { number, content, modified } = found(tree, path);
+      return {
+        path: absolute(path),
+        kind: content === undefined ? 'folder' : 'file',
+        identity: `memory:${number}`,
+        size: content?.size ?? 0,
+        allocated: content?.allocated ?? 0,
+        modified,
+      };
+    },
+  };
+}
+
+function openedFile(path: string, entry: Entry, content: PagedBytes): WritableFile {
+  let closed = false;
+  const use = (): PagedBytes => {
+    if (closed) throw fileClosed(path);
+    return content;
+  };
+  return {
+    path,
+    size: async () => use().size,
+    readExactly: async (into, at) => {
+      const there = use().read(into, at);
+      if (there < into.length) throw fileTooShort(path, at, there, into.length);
+    },
+    stretches: async (start, length) => use().stretches(start, length),
+    write: async (data, at) => {
+      use().write(data, at);
+      entry.modified = Date.now();
+    },
+    resize: async (size) => {
+      use().resize(size);
+      entry.modified = Date.now();
+    },
+    sync: async () => void use(),
+    close: async () => {
+      closed = true;
+    },
+  };
+}
+
+function addInitial(tree: Tree, path: string, bytes: Uint8Array): void {
+  for (let at = path.indexOf('/', 1); at !== -1; at = path.indexOf('/', at + 1)) {
+    if (!tree.entries.has(path.slice(0, at))) addFolder(tree, path.slice(0, at));
+  }
+  addFile(tree, path).content.write(bytes, 0);
+}
+
+function addFolder(tree: Tree, path: string): void {
+  tree.entries.set(path, { number: tree.next++, content: undefined, modified: Date.now() });
+}
+
+function addFile(tree: Tree, path: string): Entry & { content: PagedBytes } {
+  const entry = { number: tree.next++, content: new PagedBytes(), modified: Date.now() };
+  tree.entries.set(path, entry);
+  return entry;
+}
+
+function rename(tree: Tree, from: string, to: string): void {
+  const entry = found(tree, from);
+  const [source, target] = [absolute(from), absolute(to)];
+  const old = tree.entries.get(target);
+  if (old === entry) return;
+  if (old?.content === undefined) assertFree(tree, to, 'rename');
+  if (entry.content === undefined) {
+    if (target.startsWith(`${source}/`)) {
+      throw new VmdkError('io', 'io-error', 'cannot rename: a folder cannot go into itself', { path: from });
+    }
+    if (old !== undefined)
+      throw new VmdkError('conflict', 'file-exists', 'cannot rename: exists already', { path: to });
+    for (const [path, below] of [...tree.entries]) {
+      if (!path.startsWith(`${source}/`)) continue;
+      tree.entries.delete(path);
+      tree.entries.set(target + path.slice(source.length), below);
+    }
+  }
+  tree.entries.delete(source);
+  tree.entries.set(target, entry);
+}
+
+function found(tree: Tree, path: string): Entry {
+  const entry = tree.entries.get(absolute(path));
+  if (entry === undefined || path === '') throw missing(path, 'there is no such file or folder');
+  return entry;
+}
+
+/** The name is free and the folder that would hold it is there. */
+function assertFree(tree: Tree, path: string, action: string): void {
+  const name = absolute(path);
+  const holder = tree.entries.get(posix.dirname(name));
+  if (holder === undefined || holder.content !== undefined) {
+    throw missing(path, `cannot ${action}: the folder that should hold it is missing`);
+  }
+  if (tree.entries.has(name)) {
+    throw new VmdkError('conflict', 'file-exists', `cannot ${action}: exists already`, { path });
+  }
+}
+
+function assertFolder(tree: Tree, path: string, action: string): void {
+  if (found(tree, path).content === undefined) return;
+  throw new VmdkError('unsupported', 'not-a-folder', `cannot ${action}: is not a folder`, { path });
+}
+
+function missing(path: string, what: string): VmdkError {
+  return new VmdkError('missing', 'file-missing', what, { path });
+}
+
+function namesIn(tree: Tree, folder: string): string[] {
+  const prefix = folder === '/' ? '/' : `${folder}/`;
+  const names: string[] = [];
+  for (const path of tree.entries.keys()) {
+    if (path.length > prefix.length && path.startsWith(prefix) && !path.includes('/', prefix.length)) {
+      names.push(path.slice(prefix.length));
+    }
+  }
+  return names;
+}
+
+function absolute(path: string): string {
+  assertPath(path);
+  return posix.resolve('/', path);
+}

@@ -1,0 +1,160 @@
+// The real file system. Opens regular files only, never waits on a FIFO, never touches the access time of what
+// it may read without, and replaces a file whole: temp file, sync, rename, sync of the folder.
+import { randomBytes } from 'node:crypto';
+import * as fs from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { isVmdkError } from '../core/errors.ts';
+import type { FileStore, RandomAccessFile, ResolvedPath, WritableFile } from './file-store.ts';
+import { loadNatives, type Natives } from './natives.ts';
+import { closeFd, kindOf, nodeCall, openFd, statFd, statPath, syncFd } from './node-calls.ts';
+import { nodeReadFile, nodeWritableFile, type NodeFileOptions } from './node-file.ts';
+import { errnoOf, notAFile } from './store-errors.ts';
+
+export interface NodeFileStoreOptions {
+  /** How files are read; `callback` unless given. `sync` is for long sequential work in a process of its own. */
+  reads?: 'callback' | 'sync' | undefined;
+  /** False never loads the optional native package; holes are then not seen. */
+  native?: boolean | undefined;
+}
+
+const { O_RDONLY, O_RDWR, O_CREAT, O_EXCL } = fs.constants;
+// A FIFO must not make us wait, nor a terminal become ours; absent outside Linux and macOS.
+const CAREFULLY = (fs.constants.O_NONBLOCK ?? 0) | (fs.constants.O_NOCTTY ?? 0);
+const NO_ACCESS_TIME = fs.constants.O_NOATIME ?? 0;
+/** `st_blocks` counts these, whatever the file system's own block is. */
+const STAT_BLOCK_BYTES = 512n;
+
+/** A store over node:fs. Paths are relative to the current folder of the process. */
+export function createNodeFileStore(options: NodeFileStoreOptions = {}): FileStore {
+  let natives: Promise<Natives | undefined> | undefined;
+  const fileOptions: NodeFileOptions = {
+    reads: options.reads ?? 'callback',
+    natives: () => (natives ??= options.native === false ? Promise.resolve(undefined) : loadNatives()),
+  };
+  function open(path: string, mode: 'read'): Promise<RandomAccessFile>;
+  function open(path: string, mode: 'update'): Promise<WritableFile>;
+  async function open(path: string, mode: 'read' | 'update'): Promise<RandomAccessFile> {
+    if (mode === 'read') return nodeReadFile(await openToRead(path), path, fileOptions);
+    return nodeWritableFile(await openRegular('update', path, O_RDWR), path, fileOptions);
+  }
+  return {
+    open,
+    create: async (path) => {
+      const fd = await openFd('create', path, O_RDWR | O_CREAT | O_EXCL);
+      return nodeWritableFile(fd, path, fileOptions);
+    },
+    replace: (path, data) => replace(path, data, fileOptions),
+    rename: (from, to) => nodeCall('rename', from, (done) => fs.rename(from, to, done)),
+    remove: (path) => nodeCall('remove', path, (done) => fs.unlink(path, done)),
+    exists,
+    list: (folder) => nodeCall('list', folder, (done) => fs.readdir(folder, done)),
+    makeFolder: (path) => nodeCall('make folder', path, (done) => fs.mkdir(path, done)),
+    removeFolder: (path) => nodeCall('remove folder', path, (done) => fs.rmdir(path, done)),
+    syncFolder,
+    resolve,
+  };
+}
+
+async function openToRead(path: string): Promise<number> {
+  if (NO_ACCESS_TIME !== 0) {
+    try {
+      return await openRegular('open', path, O_RDONLY | NO_ACCESS_TIME);
+    } catch (error) {
+      // Only the owner of a file may leave its access time alone.
+      if (!isVmdkError(error, 'file-not-readable') || errnoOf(error.cause) !== 'EPERM') throw error;
+    }
+  }
+  return await openRegular('open', path, O_RDONLY);
+}
+
+/** Looks before it opens, since opening alone makes some devices act, and again after, since names can change. */
+async function openRegular(action: 'open' | 'update', path: string, flags: number): Promise<number> {
+  const before = kindOf(await statPath(action, path));
+  if (before !== 'file') throw notAFile(path, before);
+  const fd = await openFd(action, path, flags | CAREFULLY);
+  try {
+    const kind = kindOf(await statFd(path, fd));
+    if (kind !== 'file') throw notAFile(path, kind);
+    return fd;
+  } catch (error) {
+    await closeFd(path, fd);
+    throw error;
+  }
+}
+
+/** Through a symbolic link, the file it leads to is replaced. Other hard links keep the old content. */
+async function replace(path: string, data: Uint8Array, options: NodeFileOptions): Promise<void> {
+  const old = await statIfThere(path);
+  if (old !== undefined && !old.isFile()) throw notAFile(path, kindOf(old));
+  const target = old === undefined ? path : await realPath(path);
+  const temp = join(dirname(target), temporaryName(basename(target)));
+  const fd = await openFd('replace', temp, O_RDWR | O_CREAT | O_EXCL);
+  const file = nodeWritableFile(fd, temp, options);
+  try {
+    try {
+      if (old !== undefined) await keepOwnerAndMode(fd, temp, old);
+      await file.write(data, 0);
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+    await nodeCall('replace', target, (done) => fs.rename(temp, target, done));
+  } catch (error) {
+    // The first failure is what the caller must hear of.
+    await new Promise<void>((resolve) => fs.unlink(temp, () => resolve()));
+    throw error;
+  }
+  await syncFolder(dirname(target));
+}
+
+/** Hidden, beside the file, and not to be guessed by who would plant a link there. */
+function temporaryName(name: string): string {
+  return `.${name.slice(0, 40)}.vmdkit-${randomBytes(8).toString('hex')}.tmp`;
+}
+
+async function keepOwnerAndMode(fd: number, path: string, old: fs.BigIntStats): Promise<void> {
+  // Only root may give files away; for others the new file is theirs, as with any editor.
+  await new Promise<void>((resolve) => fs.fchown(fd, Number(old.uid), Number(old.gid), () => resolve()));
+  await nodeCall('replace', path, (done) => fs.fchmod(fd, Number(old.mode) & 0o7777, done));
+}
+
+async function statIfThere(path: string): Promise<fs.BigIntStats | undefined> {
+  try {
+    return await statPath('look up', path);
+  } catch (error) {
+    if (isVmdkError(error, 'file-missing')) return undefined;
+    throw error;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await statIfThere(path)) !== undefined;
+}
+
+async function syncFolder(folder: string): Promise<void> {
+  // Windows opens no folders and keeps its own journal of names.
+  if (process.platform === 'win32') return;
+  const fd = await openFd('sync', folder, O_RDONLY | (fs.constants.O_DIRECTORY ?? 0));
+  try {
+    await syncFd(folder, fd);
+  } finally {
+    await closeFd(folder, fd);
+  }
+}
+
+async function resolve(path: string): Promise<ResolvedPath> {
+  const real = await realPath(path);
+  const stats = await statPath('look up', real);
+  return {
+    path: real,
+    kind: kindOf(stats),
+    identity: `${stats.dev}:${stats.ino}`,
+    size: Number(stats.size),
+    allocated: Number(stats.blocks * STAT_BLOCK_BYTES),
+    modified: Number(stats.mtimeMs),
+  };
+}
+
+function realPath(path: string): Promise<string> {
+  return nodeCall('look up', path, (done) => fs.realpath.native(path, done));
+}
