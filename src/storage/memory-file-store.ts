@@ -4,7 +4,14 @@ import { posix } from 'node:path';
 import { VmdkError } from '../core/errors.ts';
 import type { FileStore, RandomAccessFile, ResolvedPath, WritableFile } from './file-store.ts';
 import { PagedBytes } from './paged-bytes.ts';
-import { assertPath, fileClosed, fileTooShort, notAFile } from './store-errors.ts';
+import {
+  assertPath,
+  fileClosed,
+  fileTooShort,
+  notAFile,
+  notAFolder,
+  type StoreAction,
+} from './store-errors.ts';
 
 /** What a name leads to; open files hold it beyond `remove`, as on a real file system. */
 interface Entry {
@@ -30,17 +37,15 @@ export function createMemoryFileStore(initial: Readonly<Record<string, Uint8Arra
   async function open(path: string, mode: 'read' | 'update'): Promise<RandomAccessFile> {
     const entry = found(tree, path);
     if (entry.content === undefined) throw notAFile(path, 'folder');
-    const writable = openedFile(path, entry, entry.content);
-    if (mode === 'update') return writable;
-    const { size, readExactly, stretches, close } = writable;
-    return { path, size, readExactly, ...(stretches === undefined ? {} : { stretches }), close };
+    const use = whileOpen(path, entry.content);
+    return mode === 'read' ? readingHalf(path, use) : writableFile(path, use, entry);
   }
   return {
     open,
     create: async (path) => {
       assertFree(tree, path, 'create');
       const entry = addFile(tree, absolute(path));
-      return openedFile(path, entry, entry.content);
+      return writableFile(path, whileOpen(path, entry.content), entry);
     },
     replace: async (path, data) => {
       const old = tree.entries.get(absolute(path));
@@ -86,12 +91,22 @@ export function createMemoryFileStore(initial: Readonly<Record<string, Uint8Arra
   };
 }
 
-function openedFile(path: string, entry: Entry, content: PagedBytes): WritableFile {
+/** The content of an open file, for as long as it is open. */
+interface Use {
+  (): PagedBytes;
+  close(): void;
+}
+
+function whileOpen(path: string, content: PagedBytes): Use {
   let closed = false;
   const use = (): PagedBytes => {
     if (closed) throw fileClosed(path);
     return content;
   };
+  return Object.assign(use, { close: () => void (closed = true) });
+}
+
+function readingHalf(path: string, use: Use): RandomAccessFile {
   return {
     path,
     size: async () => use().size,
@@ -100,6 +115,13 @@ function openedFile(path: string, entry: Entry, content: PagedBytes): WritableFi
       if (there < into.length) throw fileTooShort(path, at, there, into.length);
     },
     stretches: async (start, length) => use().stretches(start, length),
+    close: async () => use.close(),
+  };
+}
+
+function writableFile(path: string, use: Use, entry: Entry): WritableFile {
+  return {
+    ...readingHalf(path, use),
     write: async (data, at) => {
       use().write(data, at);
       entry.modified = Date.now();
@@ -109,9 +131,6 @@ function openedFile(path: string, entry: Entry, content: PagedBytes): WritableFi
       entry.modified = Date.now();
     },
     sync: async () => void use(),
-    close: async () => {
-      closed = true;
-    },
   };
 }
 
@@ -144,7 +163,7 @@ function rename(tree: Tree, from: string, to: string): void {
     }
     if (old !== undefined)
       throw new VmdkError('conflict', 'file-exists', 'cannot rename: exists already', { path: to });
-    for (const [path, below] of [...tree.entries]) {
+    for (const [path, below] of tree.entries) {
       if (!path.startsWith(`${source}/`)) continue;
       tree.entries.delete(path);
       tree.entries.set(target + path.slice(source.length), below);
@@ -172,9 +191,9 @@ function assertFree(tree: Tree, path: string, action: string): void {
   }
 }
 
-function assertFolder(tree: Tree, path: string, action: string): void {
+function assertFolder(tree: Tree, path: string, action: StoreAction): void {
   if (found(tree, path).content === undefined) return;
-  throw new VmdkError('unsupported', 'not-a-folder', `cannot ${action}: is not a folder`, { path });
+  throw notAFolder(path, action);
 }
 
 function missing(path: string, what: string): VmdkError {

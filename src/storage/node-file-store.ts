@@ -1,6 +1,5 @@
 // The real file system. Opens regular files only, never waits on a FIFO, never touches the access time of what
 // it may read without, and replaces a file whole: temp file, sync, rename, sync of the folder.
-import { randomBytes } from 'node:crypto';
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
@@ -8,7 +7,7 @@ import type { FileStore, RandomAccessFile, ResolvedPath, WritableFile } from './
 import { loadNatives, type Natives } from './natives.ts';
 import { closeFd, kindOf, nodeCall, openFd, statFd, statPath, syncFd } from './node-calls.ts';
 import { nodeReadFile, nodeWritableFile, type NodeFileOptions } from './node-file.ts';
-import { errnoOf, notAFile } from './store-errors.ts';
+import { errnoOf, notAFile, temporaryName } from './store-errors.ts';
 
 export interface NodeFileStoreOptions {
   /** How files are read; `callback` unless given. `sync` is for long sequential work in a process of its own. */
@@ -64,7 +63,7 @@ async function openToRead(path: string): Promise<number> {
       if (!isVmdkError(error, 'file-not-readable') || errnoOf(error.cause) !== 'EPERM') throw error;
     }
   }
-  return await openRegular('open', path, O_RDONLY);
+  return openRegular('open', path, O_RDONLY);
 }
 
 /** Looks before it opens, since opening alone makes some devices act, and again after, since names can change. */
@@ -105,11 +104,6 @@ async function replace(path: string, data: Uint8Array, options: NodeFileOptions)
     throw error;
   }
   await syncFolder(dirname(target));
-}
-
-/** Hidden, beside the file, and not to be guessed by who would plant a link there. */
-function temporaryName(name: string): string {
-  return `.${name.slice(0, 40)}.vmdkit-${randomBytes(8).toString('hex')}.tmp`;
 }
 
 async function keepOwnerAndMode(fd: number, path: string, old: fs.BigIntStats): Promise<void> {

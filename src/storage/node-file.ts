@@ -94,7 +94,7 @@ function readingHalf(file: Descriptor, options: NodeFileOptions): RandomAccessFi
       options.reads === 'sync' ? (into, at) => readSync(file, into, at) : (into, at) => read(file, into, at),
     stretches: async (start, length): Promise<readonly FileStretch[] | undefined> => {
       assertPosition(start, length);
-      return await file.use(async (fd) => {
+      return file.use(async (fd) => {
         const natives = await options.natives();
         return natives === undefined ? undefined : findStretches(natives, fd, start, length);
       });

@@ -48,7 +48,7 @@ export class PagedBytes {
   resize(size: number): void {
     assertPosition(size, 0);
     if (size < this.#size) {
-      for (const page of [...this.#pages.keys()]) {
+      for (const page of this.#pages.keys()) {
         if (page * PAGE_BYTES >= size) this.#pages.delete(page);
       }
       // What is cut off must read as zeros when the file grows again.

@@ -1,5 +1,6 @@
-// One translation of a file system's errno into VmdkError, shared by all stores, so that a missing file is the
-// same error on node:fs, memfs and memory. What has no errno passes through unwrapped.
+// What all stores share: one translation of a file system's errno into VmdkError, so that a missing file is the
+// same error on node:fs, memfs and memory, and the checks of arguments. What has no errno passes unwrapped.
+import { randomBytes } from 'node:crypto';
 import { type ErrorKind, VmdkError } from '../core/errors.ts';
 import type { StoredKind } from './file-store.ts';
 
@@ -91,6 +92,11 @@ export function notAFile(path: string, kind: StoredKind): VmdkError {
   return new VmdkError('unsupported', 'not-a-file', 'cannot open', context);
 }
 
+/** The path leads to something that is not a folder. */
+export function notAFolder(path: string, action: StoreAction): VmdkError {
+  return new VmdkError('unsupported', 'not-a-folder', `cannot ${action}: is not a folder`, { path });
+}
+
 /** `a FIFO`, for messages. */
 export function kindWords(kind: StoredKind): string {
   return KIND_WORDS[kind];
@@ -123,6 +129,11 @@ export function assertPath(path: string): void {
   if (!path.includes('\0')) return;
   const shown = path.replaceAll('\0', '\\0');
   throw new VmdkError('refused', 'nul-in-name', 'a file name cannot hold a NUL byte', { path: shown });
+}
+
+/** For a file beside `name` that takes its place: hidden, and not to be guessed by who would plant a link there. */
+export function temporaryName(name: string): string {
+  return `.${name.slice(0, 40)}.vmdkit-${randomBytes(8).toString('hex')}.tmp`;
 }
 
 function meaningOf(errno: string, action: StoreAction): Meaning {
