@@ -1,0 +1,369 @@
+// The text descriptor of a disk: the model, and the tolerant reader. Rule: whatever real tools wrote is read and kept
+// byte for byte; what is wrong with it is collected as problems, and only text that is no descriptor throws.
+import { VmdkError } from '../core/errors.ts';
+import { parseCid } from './content-id.ts';
+import { encryptionKey, findRuleProblems, type RulePair, type RuleProblem } from './descriptor-rules.ts';
+import { looksLikeExtent, parseExtentLine, type ExtentFields } from './extent-line.ts';
+import { canonicalEncoding, FALLBACK_ENCODING, fitsEncoding, valueDecoder } from './text-encoding.ts';
+import { parsePair, splitLines, type TextLine, type TextPair } from './text-lines.ts';
+
+/** Longest text that is read, in bytes up to the first NUL. */
+export const MAX_DESCRIPTOR_BYTES = 1024 * 1024;
+export const MAX_DESCRIPTOR_LINES = 65536;
+
+/** Every createType, as it is written; other spellings are understood by `createTypeOf`. */
+const CREATE_TYPE_NAMES = [
+  'monolithicSparse',
+  'monolithicFlat',
+  'twoGbMaxExtentSparse',
+  'twoGbMaxExtentFlat',
+  'streamOptimized',
+  'fullDevice',
+  'partitionedDevice',
+  'custom',
+  'vmfs',
+  'vmfsPreallocated',
+  'vmfsEagerZeroedThick',
+  'vmfsThin',
+  'vmfsThick',
+  'vmfsSparse',
+  'seSparse',
+  'vsanSparse',
+  'vmfsRawDeviceMap',
+  'vmfsPassthroughRawDeviceMap',
+  'vmfsRaw',
+] as const;
+
+export type CreateType = (typeof CREATE_TYPE_NAMES)[number];
+
+const CREATE_TYPES: ReadonlyMap<string, CreateType> = new Map<string, CreateType>([
+  ...CREATE_TYPE_NAMES.map((name) => [name.toLowerCase(), name] as const),
+  ['2gbmaxextentsparse', 'twoGbMaxExtentSparse'],
+  ['2gbmaxextentflat', 'twoGbMaxExtentFlat'],
+  ['vmfssesparse', 'seSparse'],
+  ['vmfsrdm', 'vmfsRawDeviceMap'],
+  ['vmfsrdmp', 'vmfsPassthroughRawDeviceMap'],
+]);
+
+/** One line, byte-exact: `raw` includes its line end. */
+export interface DescriptorLine {
+  readonly raw: Uint8Array;
+  readonly kind: 'blank' | 'comment' | 'extent' | 'pair' | 'other';
+  /** Of a pair: its key in lower case, and which bytes of `raw` are the value without its quotes. */
+  readonly key?: string;
+  readonly value?: { readonly start: number; readonly end: number };
+}
+
+/** What an extent line says (sizes and offsets in sectors), and on which line, counted from 1. */
+export type ExtentLine = ExtentFields & { readonly line: number };
+
+/** Something wrong or odd about the text. Codes are kebab-case and begin `desc-`. */
+export type DescriptorProblem = RuleProblem;
+
+export interface Descriptor {
+  /** The file it was read from. */
+  readonly path: string;
+  readonly lines: readonly DescriptorLine[];
+  /** From the first NUL on: padding, kept for printing. */
+  readonly tail: Uint8Array;
+  /** Undefined when it is not a decimal number. */
+  readonly version: number | undefined;
+  /** As declared, or `UTF-8`. */
+  readonly encoding: string;
+  /** The decoder that was used: another than declared when the bytes do not fit the declaration. */
+  readonly decodedAs: string;
+  readonly cid: number | undefined;
+  /** `NO_PARENT_CID` (ffffffff) means that there is no parent. */
+  readonly parentCid: number | undefined;
+  /** As written; `createTypeOf` gives the canonical spelling. */
+  readonly createType: string | undefined;
+  readonly parentFileNameHint: string | undefined;
+  readonly isNativeSnapshot: boolean;
+  /** The key that says the content is encrypted. */
+  readonly encryptedBy?: string;
+  readonly changeTrackPath?: string;
+  readonly extents: readonly ExtentLine[];
+  /** Every header key, in lower case, with its value: also those nobody knows. */
+  readonly header: ReadonlyMap<string, string>;
+  /** Keys in lower case, in full: `ddb.adaptertype`. */
+  readonly ddb: ReadonlyMap<string, string>;
+  readonly problems: readonly DescriptorProblem[];
+}
+
+/**
+ * Reads a descriptor.
+ * @throws VmdkError `corrupt`: `not-a-vmdk` when the first line with content is not `version=`;
+ * `descriptor-too-large` past 1 MiB or 65,536 lines.
+ */
+export function parseDescriptor(text: Uint8Array, path: string): Descriptor {
+  const nul = text.indexOf(0);
+  const body = nul < 0 ? text : text.subarray(0, nul);
+  const textLines = limitedLines(body, path);
+  const { lines, pairs } = readLines(textLines);
+  requireVersionFirst(lines, textLines, path);
+  const problems: DescriptorProblem[] = [];
+  const encoding = chooseEncoding(body, pairs, problems);
+  const decode = valueDecoder(encoding.used);
+  const extents = readExtents(lines, textLines, decode, problems);
+  const values = groupPairs(pairs, decode, problems);
+  for (const [index, line] of lines.entries()) noteOddLine(line, textLines[index]!, index + 1, problems);
+  noteTail(text.subarray(body.length), lines.length, problems);
+  const header = firstValues(values, (key) => !key.startsWith('ddb.'));
+  const createType = nonEmpty(header.get('createtype'));
+  const facts = {
+    version: parseVersion(header.get('version')),
+    cid: parseCid(header.get('cid') ?? ''),
+    parentCid: parseCid(header.get('parentcid') ?? ''),
+    extents,
+  };
+  const known = createType === undefined ? undefined : createTypeOf(createType);
+  for (const problem of findRuleProblems({ ...facts, pairs: values, createType: known }))
+    problems.push(problem);
+  const encryptedBy = encryptionKey(values);
+  const changeTrackPath = nonEmpty(header.get('changetrackpath'));
+  return {
+    path,
+    lines,
+    tail: text.subarray(body.length),
+    ...facts,
+    encoding: encoding.declared,
+    decodedAs: encoding.used,
+    createType,
+    parentFileNameHint: nonEmpty(header.get('parentfilenamehint')),
+    isNativeSnapshot: header.get('isnativesnapshot')?.toLowerCase() === 'yes',
+    ...(encryptedBy === undefined ? {} : { encryptedBy }),
+    ...(changeTrackPath === undefined ? {} : { changeTrackPath }),
+    header,
+    ddb: firstValues(values, (key) => key.startsWith('ddb.')),
+    problems: problems.map(presentable).sort((a, b) => (a.line ?? 0) - (b.line ?? 0)),
+  };
+}
+
+/** @throws VmdkError for the first problem that is an error: its code, with path, line, found and expected. */
+export function assertSoundDescriptor(descriptor: Descriptor): void {
+  const { path, problems } = descriptor;
+  const problem = problems.find(({ severity }) => severity === 'error');
+  if (problem === undefined) return;
+  const { code, message, severity: _, ...place } = problem;
+  const kind = code === 'desc-encrypted' || code === 'desc-native-snapshot' ? 'unsupported' : 'corrupt';
+  throw new VmdkError(kind, code, `descriptor: ${message}`, { path, ...place });
+}
+
+/** The canonical spelling of a createType, whatever its case and its alias; undefined when it is no known one. */
+export function createTypeOf(text: string): CreateType | undefined {
+  return CREATE_TYPES.get(text.toLowerCase());
+}
+
+/**
+ * Undoes VMware's `|HH` escapes. Whether descriptors use them is not certain, so a name is taken as written first and
+ * this is tried only when no such file exists.
+ */
+export function unescapeBars(text: string): string {
+  return text.replace(/\|([0-9a-f]{2})/gi, (_, digits: string) =>
+    String.fromCharCode(Number.parseInt(digits, 16)),
+  );
+}
+
+function limitedLines(body: Uint8Array, path: string): TextLine[] {
+  if (body.length > MAX_DESCRIPTOR_BYTES) {
+    throw new VmdkError('corrupt', 'descriptor-too-large', 'descriptor is too long', {
+      path,
+      found: `${body.length} bytes`,
+      expected: `at most ${MAX_DESCRIPTOR_BYTES}`,
+    });
+  }
+  const lines = splitLines(body, MAX_DESCRIPTOR_LINES);
+  if (lines !== undefined) return lines;
+  throw new VmdkError('corrupt', 'descriptor-too-large', 'descriptor has too many lines', {
+    path,
+    found: `more than ${MAX_DESCRIPTOR_LINES} lines`,
+    expected: `at most ${MAX_DESCRIPTOR_LINES}`,
+  });
+}
+
+interface LinePair extends TextPair {
+  readonly line: number;
+}
+
+function readLines(textLines: readonly TextLine[]): { lines: DescriptorLine[]; pairs: LinePair[] } {
+  const pairs: LinePair[] = [];
+  const lines = textLines.map(({ raw, latin1, start }, index): DescriptorLine => {
+    if (latin1 === '') return { raw, kind: 'blank' };
+    if (latin1.startsWith('#')) return { raw, kind: 'comment' };
+    if (looksLikeExtent(latin1)) return { raw, kind: 'extent' };
+    const pair = parsePair(latin1);
+    if (pair === undefined) return { raw, kind: 'other' };
+    pairs.push({ ...pair, line: index + 1 });
+    const from = start + pair.valueStart;
+    return {
+      raw,
+      kind: 'pair',
+      key: pair.key.toLowerCase(),
+      value: { start: from, end: from + pair.value.length },
+    };
+  });
+  return { lines, pairs };
+}
+
+function requireVersionFirst(
+  lines: readonly DescriptorLine[],
+  texts: readonly TextLine[],
+  path: string,
+): void {
+  const index = lines.findIndex(({ kind }) => kind !== 'blank' && kind !== 'comment');
+  if (lines[index]?.key === 'version') return;
+  throw new VmdkError('corrupt', 'not-a-vmdk', 'this is no VMDK descriptor', {
+    path,
+    ...(index < 0 ? {} : { line: index + 1 }),
+    found: index < 0 ? 'nothing but blanks and comments' : showText(texts[index]!.latin1),
+    expected: 'a first line "version=..."',
+  });
+}
+
+/** The header's declaration counts before the disk database's. */
+function chooseEncoding(
+  body: Uint8Array,
+  pairs: readonly LinePair[],
+  problems: DescriptorProblem[],
+): { declared: string; used: string } {
+  const find = (key: string) => pairs.find((pair) => pair.key.toLowerCase() === key && pair.value !== '');
+  const [inHeader, inDdb] = [find('encoding'), find('ddb.encoding')];
+  const declaration = inHeader ?? inDdb;
+  const place = declaration === undefined ? {} : { line: declaration.line, found: declaration.value };
+  const canonical = canonicalEncoding(declaration?.value ?? 'utf-8');
+  const declared = declaration?.value ?? 'UTF-8';
+  const warn = (code: string, message: string): void =>
+    void problems.push({ code, severity: 'warning', message, ...place });
+  if (inHeader !== undefined && inDdb !== undefined && canonical !== canonicalEncoding(inDdb.value)) {
+    warn('desc-encoding-conflict', `the header and the disk database declare different encodings`);
+  }
+  if (canonical === undefined) warn('desc-encoding-unknown', 'the declared encoding is not one we know');
+  const wanted = canonical ?? 'utf-8';
+  if (fitsEncoding(body, wanted)) return { declared, used: wanted };
+  if (declaration === undefined) {
+    warn(
+      'desc-encoding-undeclared',
+      `the text is not UTF-8 and declares no encoding: read as ${FALLBACK_ENCODING}`,
+    );
+  } else {
+    warn('desc-encoding-lie', `the bytes do not fit the declared encoding: read as ${FALLBACK_ENCODING}`);
+  }
+  return { declared, used: FALLBACK_ENCODING };
+}
+
+function readExtents(
+  lines: readonly DescriptorLine[],
+  textLines: readonly TextLine[],
+  decode: (latin1: string) => string,
+  problems: DescriptorProblem[],
+): ExtentLine[] {
+  const extents: ExtentLine[] = [];
+  for (const [index, { kind }] of lines.entries()) {
+    if (kind !== 'extent') continue;
+    const line = index + 1;
+    const { extent, slips } = parseExtentLine(textLines[index]!.latin1);
+    for (const slip of slips) {
+      problems.push({ ...slip, line, ...(slip.found === undefined ? {} : { found: decode(slip.found) }) });
+    }
+    if (extent === undefined) continue;
+    const fileName = extent.fileName === undefined ? undefined : decode(extent.fileName);
+    extents.push({ ...extent, fileName, line });
+  }
+  return extents;
+}
+
+/** Values by lower-case key, in order of appearance; quoting slips become problems. */
+function groupPairs(
+  pairs: readonly LinePair[],
+  decode: (latin1: string) => string,
+  problems: DescriptorProblem[],
+): Map<string, RulePair[]> {
+  const values = new Map<string, RulePair[]>();
+  for (const { key, value, quoting, line } of pairs) {
+    const lowerKey = key.toLowerCase();
+    const entry: RulePair = { line, value: decode(value) };
+    const group = values.get(lowerKey);
+    if (group === undefined) values.set(lowerKey, [entry]);
+    else group.push(entry);
+    if (quoting === 'bare' || quoting === 'quoted') continue;
+    const doubled = quoting === 'doubled';
+    problems.push({
+      code: doubled ? 'desc-doubled-quotes' : 'desc-unbalanced-quote',
+      severity: 'error',
+      line,
+      message: doubled
+        ? `quotes are doubled, as spreadsheet programs do on export`
+        : 'a quote is opened and not closed',
+      found: doubled ? `""${entry.value}""` : `"${entry.value}`,
+      expected: `"${entry.value}"`,
+    });
+  }
+  return values;
+}
+
+function noteOddLine(
+  line: DescriptorLine,
+  text: TextLine,
+  number: number,
+  problems: DescriptorProblem[],
+): void {
+  if (text.loneCr) {
+    const message = 'a line ends in a carriage return alone: other programs read on';
+    problems.push({ code: 'desc-lone-cr', severity: 'warning', line: number, message });
+  }
+  if (line.kind !== 'other') return;
+  const message = 'a line that means nothing to us: a comment without its #?';
+  problems.push({ code: 'desc-odd-line', severity: 'warning', line: number, message, found: text.latin1 });
+}
+
+function noteTail(tail: Uint8Array, lineCount: number, problems: DescriptorProblem[]): void {
+  if (tail.length === 0) return;
+  const clean = tail.every((byte) => byte === 0);
+  const message = clean
+    ? `the text is followed by ${tail.length} NUL bytes`
+    : 'the text ends at a NUL, and other bytes follow: they are not read';
+  const severity = clean ? 'info' : 'warning';
+  problems.push({
+    code: clean ? 'desc-nul-tail' : 'desc-bytes-after-nul',
+    severity,
+    line: lineCount,
+    message,
+  });
+}
+
+function firstValues(
+  values: ReadonlyMap<string, RulePair[]>,
+  wanted: (key: string) => boolean,
+): Map<string, string> {
+  const result = new Map<string, string>();
+  for (const [key, [kept]] of values) if (wanted(key)) result.set(key, kept!.value);
+  return result;
+}
+
+function parseVersion(text: string | undefined): number | undefined {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
+}
+
+function nonEmpty(text: string | undefined): string | undefined {
+  return text === '' ? undefined : text;
+}
+
+function presentable(problem: DescriptorProblem): DescriptorProblem {
+  if (problem.found === undefined && problem.expected === undefined) return problem;
+  return {
+    ...problem,
+    ...(problem.found === undefined ? {} : { found: showText(problem.found) }),
+    ...(problem.expected === undefined ? {} : { expected: showText(problem.expected) }),
+  };
+}
+
+const SHOWN_CHARACTERS = 120;
+
+/** Foreign text as a message may show it: not longer than a line, and nothing a terminal would obey. */
+function showText(text: string): string {
+  const cut = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+  return cut.replace(
+    /\p{Cc}/gu,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
+}

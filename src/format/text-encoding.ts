@@ -1,0 +1,90 @@
+// Text in the encodings that VMware's files declare. Structure (quotes, `=`, `#`, blanks, line ends) is ASCII in all of
+// them and never a second byte, so it is found on the bytes first; only values come through here.
+
+const NON_ASCII = /[\u0080-\uffff]/;
+const LONE_SURROGATE = /\p{Surrogate}/u;
+const UTF8 = 'utf-8';
+/** What bytes that fit no declaration are read as: every byte means something in it. */
+export const FALLBACK_ENCODING = 'windows-1252';
+
+/** Names that TextDecoder does not know, as Windows code pages are called in such files. */
+const ALIASES: ReadonlyMap<string, string> = new Map([
+  ['utf8', UTF8],
+  ['cp932', 'shift_jis'],
+  ['windows-932', 'shift_jis'],
+  ['cp936', 'gbk'],
+  ['windows-936', 'gbk'],
+  ['cp949', 'euc-kr'],
+  ['cp950', 'big5'],
+  ['windows-950', 'big5'],
+]);
+
+/** Windows-1252 where it differs from Latin-1 (some Node versions decode these as Latin-1). */
+const CP1252_HIGH = '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ';
+
+/** The decoder's own name of a declared encoding, or undefined when it is not one we can read. */
+export function canonicalEncoding(declared: string): string | undefined {
+  const label = declared.trim().toLowerCase();
+  try {
+    return new TextDecoder(ALIASES.get(label) ?? label).encoding;
+  } catch {
+    return undefined;
+  }
+}
+
+/** Whether every byte of `bytes` is lawful in `encoding` (a name from `canonicalEncoding`). */
+export function fitsEncoding(bytes: Uint8Array, encoding: string): boolean {
+  if (encoding === FALLBACK_ENCODING) return true;
+  try {
+    new TextDecoder(encoding, { fatal: true }).decode(bytes);
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** A function from Latin-1 text (one character per byte) to the text those bytes mean in `encoding`. */
+export function valueDecoder(encoding: string): (latin1: string) => string {
+  if (encoding === FALLBACK_ENCODING) return decodeCp1252;
+  const decoder = new TextDecoder(encoding, { ignoreBOM: true });
+  return (latin1) => (NON_ASCII.test(latin1) ? decoder.decode(Buffer.from(latin1, 'latin1')) : latin1);
+}
+
+/** The bytes of `text` in `encoding`; undefined when the encoding has no way to write it. */
+export function encodeText(text: string, encoding: string): Buffer | undefined {
+  if (LONE_SURROGATE.test(text)) return undefined;
+  if (!NON_ASCII.test(text) || encoding === UTF8) return Buffer.from(text, 'utf8');
+  const table = encodeTable(encoding);
+  const parts: Buffer[] = [];
+  for (const character of text) {
+    const bytes = character < '\u0080' ? Buffer.from(character, 'latin1') : table.get(character);
+    if (bytes === undefined) return undefined;
+    parts.push(bytes);
+  }
+  return Buffer.concat(parts);
+}
+
+function decodeCp1252(latin1: string): string {
+  return latin1.replace(/[\u0080-\u009f]/g, (character) => CP1252_HIGH[character.charCodeAt(0) - 0x80]!);
+}
+
+/** Node has decoders only: the table the other way is read off by decoding every one- and two-byte sequence once. */
+function encodeTable(encoding: string): Map<string, Buffer> {
+  const sequences: Buffer[] = [];
+  for (let first = 0x80; first <= 0xff; first++) {
+    sequences.push(Buffer.from([first]));
+    if (encoding.startsWith('windows-') || encoding.startsWith('iso-')) continue;
+    for (let second = 0x40; second <= 0xfe; second++) sequences.push(Buffer.from([first, second]));
+  }
+  const decode = valueDecoder(encoding);
+  // A line feed is never swallowed by a broken sequence before it, so it keeps the answers apart.
+  const decoded = decode(sequences.map((sequence) => `${sequence.toString('latin1')}\n`).join('')).split(
+    '\n',
+  );
+  const table = new Map<string, Buffer>();
+  for (const [index, sequence] of sequences.entries()) {
+    const text = decoded[index]!;
+    if ([...text].length === 1 && text !== '\ufffd' && !table.has(text)) table.set(text, sequence);
+  }
+  return table;
+}
