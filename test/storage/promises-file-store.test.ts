@@ -67,7 +67,7 @@ describe('a store over promises', () => {
           write: (data, offset, length, position) =>
             handle.write(data, offset, Math.min(length, 2), position),
           truncate: (size) => handle.truncate(size),
-          sync: () => handle.sync(),
+          datasync: () => handle.datasync(),
           stat: () => handle.stat(),
           close: () => handle.close(),
         };
