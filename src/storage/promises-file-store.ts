@@ -43,7 +43,8 @@ export interface PromisesFileHandle {
 export interface PromisesFs {
   open(path: string, flags: string): Promise<PromisesFileHandle>;
   stat(path: string, options: { bigint: true }): Promise<PromisesStats>;
-  realpath(path: string): Promise<string>;
+  /** A string; memfs declares a Buffer as well. */
+  realpath(path: string): Promise<unknown>;
   readdir(path: string): Promise<unknown[]>;
   rename(from: string, to: string): Promise<void>;
   unlink(path: string): Promise<void>;
@@ -86,7 +87,7 @@ export function createFileStore(fs: PromisesFs): FileStore {
     removeFolder: (path) => call('remove folder', path, () => fs.rmdir(path)),
     syncFolder: (folder) => syncFolder(fs, folder),
     resolve: async (path) => {
-      const real = await call('look up', path, () => fs.realpath(path));
+      const real = String(await call('look up', path, () => fs.realpath(path)));
       const stats = await call('look up', real, () => fs.stat(real, { bigint: true }));
       const size = Number(stats.size);
       return {
@@ -196,7 +197,7 @@ function writableFile(use: Use): WritableFile {
 async function replace(fs: PromisesFs, path: string, data: Uint8Array): Promise<void> {
   const old = await statIfThere(fs, path);
   if (old !== undefined && !old.isFile()) throw failure.notAFile(path, kindOf(old));
-  const target = old === undefined ? path : await call('replace', path, () => fs.realpath(path));
+  const target = old === undefined ? path : String(await call('replace', path, () => fs.realpath(path)));
   const folder = posix.dirname(target);
   const temp = posix.join(folder, failure.temporaryName(posix.basename(target)));
   const handle = await call('replace', temp, () => fs.open(temp, 'wx+'));

@@ -124,11 +124,20 @@ export function assertPosition(at: number, length: number): void {
   }
 }
 
+/** A name or path from a file of strangers, for messages: what steers a terminal spelt out, length bounded. */
+export function legible(name: string): string {
+  const short = name.length > 300 ? `${name.slice(0, 300)}…` : name;
+  return short.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
+  });
+}
+
 /** No file system has names with a NUL; Node would throw a TypeError without saying which. */
 export function assertPath(path: string): void {
   if (!path.includes('\0')) return;
-  const shown = path.replaceAll('\0', '\\0');
-  throw new VmdkError('refused', 'nul-in-name', 'a file name cannot hold a NUL byte', { path: shown });
+  throw new VmdkError('refused', 'nul-in-name', 'a file name cannot hold a NUL byte', {
+    path: legible(path),
+  });
 }
 
 /** For a file beside `name` that takes its place: hidden, and not to be guessed by who would plant a link there. */

@@ -199,9 +199,9 @@ export function describeStore(name: string, make: () => StoreUnderTest): void {
       });
 
       it('refuses a name with a NUL byte', async () => {
-        await expectFailure(store.open(at('a\0b'), 'read'), 'nul-in-name', 'a\\0b');
-        await expectFailure(store.resolve(at('a\0b')), 'nul-in-name', 'a\\0b');
-        await expectFailure(store.create(at('a\0b')), 'nul-in-name', 'a\\0b');
+        await expectFailure(store.open(at('a\0b'), 'read'), 'nul-in-name', 'a\\u0000b');
+        await expectFailure(store.resolve(at('a\0b')), 'nul-in-name', 'a\\u0000b');
+        await expectFailure(store.create(at('a\0b')), 'nul-in-name', 'a\\u0000b');
       });
 
       it('lists, makes, renames and removes', async () => {

@@ -1,0 +1,224 @@
+// Which files a disk may lead to: the one policy against descriptors that name files of the host. Names are judged
+// as text first, so that nothing outside is even looked up, and again once symbolic links are followed. What the
+// guard returns is what to open: never the name again.
+import { posix } from 'node:path';
+import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
+import type { FileStore, ResolvedPath } from './file-store.ts';
+import { assertFileName } from './file-names.ts';
+import { assertPath, kindWords, legible } from './store-errors.ts';
+
+export interface PathGuardOptions {
+  store: FileStore;
+  /** Folders that extents and parents may lie in besides their own. */
+  allow?: readonly string[] | undefined;
+  /** The folder that everything must lie in, the disk named by the user and `allow` included. */
+  confine?: string | undefined;
+}
+
+export interface PathGuard {
+  /**
+   * The file behind an extent's name. `extentPath` is as written or already joined to the descriptor's folder;
+   * `descriptorRealPath` is free of symbolic links.
+   * @throws VmdkError `outside-allowed-folders`, `not-a-regular-file`, `not-a-file-name`, `nul-in-name`, `file-missing`.
+   */
+  assertExtentAllowed(extentPath: string, descriptorRealPath: string): Promise<ResolvedPath>;
+  /** The file behind a parent's name; the same errors. `childRealPath` is free of symbolic links. */
+  assertParentAllowed(parentPath: string, childRealPath: string): Promise<ResolvedPath>;
+  /** What the user named: any path, within `confine` when there is one. Kinds are left to `open`. */
+  assertNamedAllowed(path: string): Promise<ResolvedPath>;
+}
+
+const UNFOLLOWED = 'a symbolic link that cannot be followed';
+
+/** A folder with all below it; the root of the file system counts only for the files directly in it. */
+type Folder = string;
+
+/** Absolute folders as the user wrote them and as they are, since hints may go through either. */
+interface Roots {
+  readonly allow: readonly Folder[];
+  readonly allowReal: readonly Folder[];
+  readonly confine: Folder | undefined;
+  readonly confineReal: Folder | undefined;
+}
+
+/** One judgement: what is asked for, where that may be, and how to say so. */
+interface Question {
+  readonly name: string;
+  readonly what: 'extent' | 'parent';
+  /** The disk that names it. */
+  readonly by: string;
+  readonly within: Folder;
+}
+
+/** A guard over `store`; `allow` and `confine` are looked up when first needed. @throws VmdkError `usage` then, for a root that is missing. */
+export function createPathGuard(options: PathGuardOptions): PathGuard {
+  const { store } = options;
+  let looking: Promise<Roots> | undefined;
+  const roots = (): Promise<Roots> => (looking ??= lookUpRoots(options));
+  return {
+    assertExtentAllowed: async (extentPath, descriptorRealPath) => {
+      const within = posix.dirname(descriptorRealPath);
+      const question: Question = { name: extentPath, what: 'extent', by: descriptorRealPath, within };
+      return judge(store, question, await roots());
+    },
+    assertParentAllowed: async (parentPath, childRealPath) => {
+      const own = posix.dirname(childRealPath);
+      const holder = posix.dirname(own);
+      // Below `/` lies everything: there, neighbours are not worth that.
+      const within = holder === '/' ? own : holder;
+      const question: Question = { name: parentPath, what: 'parent', by: childRealPath, within };
+      return judge(store, question, await roots());
+    },
+    assertNamedAllowed: async (path) => {
+      assertPath(path);
+      const { confineReal } = await roots();
+      if (confineReal === undefined) return store.resolve(path);
+      const { resolved, leadsTo, failure } = await follow(store, path);
+      if (leadsTo === undefined || !isWithin(confineReal, leadsTo))
+        throw outsideConfine(path, leadsTo, confineReal);
+      if (resolved === undefined) throw failure;
+      return resolved;
+    },
+  };
+}
+
+async function judge(store: FileStore, question: Question, roots: Roots): Promise<ResolvedPath> {
+  const { name, by, what, within } = question;
+  const folder = posix.dirname(by);
+  assertPath(name);
+  assertFileName(asWritten(name, folder), what, by);
+  const path = posix.resolve(folder, name);
+  const allowed = [within, ...roots.allow, ...roots.allowReal];
+  if (!allowed.some((root) => isWithin(root, path))) throw outside(question, path, roots);
+  const confines = [roots.confine, roots.confineReal].filter((root) => root !== undefined);
+  if (confines.length > 0 && !confines.some((root) => isWithin(root, path)))
+    throw outside(question, path, roots);
+
+  const { resolved, leadsTo, failure } = await follow(store, path);
+  const { confineReal } = roots;
+  if (
+    leadsTo === undefined ||
+    ![within, ...roots.allowReal].some((root) => isWithin(root, leadsTo)) ||
+    (confineReal !== undefined && !isWithin(confineReal, leadsTo))
+  ) {
+    throw outside(question, leadsTo, roots);
+  }
+  if (resolved === undefined) throw failure;
+  if (resolved.kind !== 'file') {
+    throw new VmdkError('refused', 'not-a-regular-file', `the ${what} named by ${by} is not a file`, {
+      path: resolved.path,
+      found: kindWords(resolved.kind),
+      expected: kindWords('file'),
+    });
+  }
+  return resolved;
+}
+
+/** Where a path leads. `leadsTo` is undefined when a symbolic link leads to nothing that can be looked at. */
+interface Followed {
+  readonly resolved: ResolvedPath | undefined;
+  readonly leadsTo: string | undefined;
+  readonly failure?: unknown;
+}
+
+/**
+ * Resolves `path`; when that fails, finds where it would lie by its nearest folder that exists, so that a path
+ * leading outside is answered alike whether or not there is something.
+ */
+async function follow(store: FileStore, path: string): Promise<Followed> {
+  try {
+    const resolved = await store.resolve(path);
+    return { resolved, leadsTo: resolved.path };
+  } catch (failure) {
+    if (!isVmdkError(failure)) throw failure;
+    let rest = '';
+    for (let at = posix.resolve(path); at !== '/';) {
+      const name = posix.basename(at);
+      at = posix.dirname(at);
+      const folder = await resolvedOrUndefined(store, at);
+      if (folder !== undefined) {
+        if (await holdsName(store, folder, name)) return { resolved: undefined, leadsTo: undefined, failure };
+        return { resolved: undefined, leadsTo: posix.join(folder.path, name, rest), failure };
+      }
+      rest = posix.join(name, rest);
+    }
+    throw failure;
+  }
+}
+
+async function resolvedOrUndefined(store: FileStore, path: string): Promise<ResolvedPath | undefined> {
+  try {
+    return await store.resolve(path);
+  } catch (error) {
+    if (isVmdkError(error)) return undefined;
+    throw error;
+  }
+}
+
+/** A name that is there and yet leads nowhere is a symbolic link to what is missing or closed to us. */
+async function holdsName(store: FileStore, folder: ResolvedPath, name: string): Promise<boolean> {
+  if (folder.kind !== 'folder') return false;
+  try {
+    return (await store.list(folder.path)).includes(name);
+  } catch (error) {
+    if (isVmdkError(error)) return false;
+    throw error;
+  }
+}
+
+/** Segment by segment: `/ds-evil` is not in `/ds`. */
+function isWithin(folder: Folder, path: string): boolean {
+  if (folder === '/') return posix.dirname(path) === '/';
+  return path.startsWith(`${folder}/`);
+}
+
+/** The name as the descriptor has it, when the caller joined it to the folder already. */
+function asWritten(name: string, folder: string): string {
+  const prefix = folder === '/' ? '/' : `${folder}/`;
+  return name.startsWith(prefix) ? name.slice(prefix.length) : name;
+}
+
+async function lookUpRoots({ store, allow = [], confine }: PathGuardOptions): Promise<Roots> {
+  return {
+    allow: allow.map((root) => posix.resolve(root)),
+    allowReal: await Promise.all(allow.map((root) => lookUpRoot(store, root, '--allow'))),
+    confine: confine === undefined ? undefined : posix.resolve(confine),
+    confineReal: confine === undefined ? undefined : await lookUpRoot(store, confine, '--confine'),
+  };
+}
+
+async function lookUpRoot(store: FileStore, root: string, option: string): Promise<string> {
+  const resolved = await resolvedOrUndefined(store, root);
+  if (resolved?.kind === 'folder') return resolved.path;
+  const found = resolved === undefined ? 'is missing' : `is ${kindWords(resolved.kind)}`;
+  throw usageError(`${option} ${root}: ${found}`, `${option} takes a folder that exists.`);
+}
+
+function outside(question: Question, leadsTo: string | undefined, roots: Roots): VmdkError {
+  const { name, what, by, within } = question;
+  if (roots.confineReal !== undefined && (leadsTo === undefined || !isWithin(roots.confineReal, leadsTo))) {
+    return outsideConfine(name, leadsTo, roots.confineReal, by);
+  }
+  const rule = within === '/' ? 'a file directly in /' : `a file below ${within}`;
+  const root = leadsTo === undefined ? 'ROOT' : legible(posix.dirname(leadsTo));
+  return new VmdkError(
+    'refused',
+    'outside-allowed-folders',
+    `may not lead to the ${what} "${legible(name)}"`,
+    {
+      path: by,
+      found: leadsTo === undefined ? UNFOLLOWED : legible(leadsTo),
+      expected: [rule, ...roots.allowReal.map((folder) => `or below ${folder}`)].join(' '),
+      hint: `To trust it, allow its folder: --allow ${root}`,
+    },
+  );
+}
+
+function outsideConfine(name: string, leadsTo: string | undefined, confine: string, by = name): VmdkError {
+  return new VmdkError('refused', 'outside-allowed-folders', `"${legible(name)}" is outside the confines`, {
+    path: by,
+    found: leadsTo === undefined ? UNFOLLOWED : legible(leadsTo),
+    expected: `a file below ${confine}`,
+    hint: 'Everything must lie in the folder given by --confine.',
+  });
+}
