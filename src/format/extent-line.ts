@@ -88,13 +88,16 @@ export function parseExtentLine(line: string): ExtentReading {
   return { extent, slips };
 }
 
-/** The canonical line, without line end; the offset only where it means something: FLAT. */
-export function printExtentLine(
-  extent: Pick<ExtentFields, 'access' | 'sectors' | 'type' | 'fileName' | 'offset'>,
-): string {
-  const start = `${extent.access} ${extent.sectors} ${extent.type}`;
-  if (extent.fileName === undefined) return start;
-  return `${start} "${extent.fileName}"${extent.type === 'FLAT' ? ` ${extent.offset}` : ''}`;
+/** The line, without line end. An offset is written for FLAT, where it means something, and where one stood before. */
+export function printExtentLine(extent: ExtentFields): string {
+  const { access, sectors, type, fileName, offset, hasOffset, partitionUuid, deviceId } = extent;
+  const words = [access, sectors, type];
+  if (fileName !== undefined) words.push(`"${fileName}"`);
+  if (hasOffset || (type === 'FLAT' && fileName !== undefined)) {
+    words.push(offset);
+    for (const word of [partitionUuid, deviceId]) if (word !== undefined) words.push(word);
+  }
+  return words.join(' ');
 }
 
 interface Tail {
