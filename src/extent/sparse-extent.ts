@@ -7,6 +7,7 @@ import { SparseGrains } from '../grain/sparse-grains.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import { plainOrigin, type Extent } from './extent.ts';
 import { agreedCapacity, grainExtent } from './grain-extent.ts';
+import { shownFields } from './shown-fields.ts';
 import { openStreamExtent } from './stream-extent.ts';
 
 /** Reads and checks the header at the start of `file`. */
@@ -38,21 +39,6 @@ export async function openSparseExtent(
   sayUnclean(file.path, header.uncleanShutdown, onFinding);
   const grains = await SparseGrains.open(file, header, plainOrigin(file), onFinding);
   return grainExtent('sparse', file, grains, capacity, shownFields(header));
-}
-
-/** The header's fields as `info` shows them. */
-export function shownFields(header: SparseHeader): Extent['header'] {
-  return {
-    version: header.version,
-    flags: header.flags,
-    capacity: header.capacity,
-    'grain-size': header.grainSize,
-    'grain-directory': header.gdOffset ?? 'at the end',
-    ...(header.rgdOffset === undefined ? {} : { 'redundant-grain-directory': header.rgdOffset }),
-    overhead: header.overHead,
-    'unclean-shutdown': header.uncleanShutdown,
-    compressed: header.compressed,
-  };
 }
 
 /** A file that ends within its own metadata was cut short: it must never read as zeros. */

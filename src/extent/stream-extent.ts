@@ -11,7 +11,7 @@ import type { RandomAccessFile } from '../storage/file-store.ts';
 import { compressedOrigin } from './compressed-origin.ts';
 import type { Extent } from './extent.ts';
 import { grainExtent } from './grain-extent.ts';
-import { shownFields } from './sparse-extent.ts';
+import { shownFields } from './shown-fields.ts';
 
 /** @throws VmdkError `stream-cut-short` naming the first missing grain; `stream-without-markers`. */
 export async function openStreamExtent(

@@ -1,0 +1,23 @@
+// How a chain is opened: as its disks are, and how parents are found and judged.
+import type { OpenOptions } from '../disk/open-options.ts';
+
+/** Hints that begin with `from` are looked for under `to` first: `/vmfs/volumes/ds1` → `/mnt/ds1`, `[ds1]` → …. */
+export interface PathMapping {
+  readonly from: string;
+  readonly to: string;
+}
+
+export interface ChainOptions extends OpenOptions {
+  /** Tried before everything else, in order. */
+  pathMap?: readonly PathMapping[] | undefined;
+  /**
+   * Go on when a parent's CID or capacity does not fit: what is read may never have been one disk's contents.
+   * Default false: an error that names both numbers and both files.
+   */
+  acceptMismatch?: boolean | undefined;
+}
+
+/** Links that are read; more is damage or an attack (ESXi's own hard stop). */
+export const MOST_LINKS = 255;
+/** Links that VMware supports (KB 1025279): more are read with a warning and never made. */
+export const MOST_SUPPORTED_LINKS = 32;

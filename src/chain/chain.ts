@@ -1,0 +1,103 @@
+// A chain is a disk whose absent runs are answered by the disk below. Reading plans from metadata, once per window
+// of the guest's range, so that depth costs nothing afterwards; then the plan is carried out, run by run.
+import { absentBounds, overlay } from '../block/overlay.ts';
+import { assertFits, readRuns } from '../block/read-runs.ts';
+import { RunList } from '../block/run-list.ts';
+import { assertWithin, sectorRange, type SectorRange } from '../block/sector-range.ts';
+import type { SectorSource } from '../block/sector-source.ts';
+import type { Finding } from '../core/finding.ts';
+import { LruCache } from '../core/lru-cache.ts';
+import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
+import type { Disk } from '../disk/disk.ts';
+
+/** 64 MiB of guest are planned together. */
+const WINDOW_SECTORS = 131_072;
+/** Runs kept in memory: about 60 MiB at the very worst, one-sector grains everywhere. */
+const KEPT_RUNS = 1 << 20;
+/** Longer reads are planned as they come: a window serves many small ones. */
+const LARGEST_WINDOWED_READ = WINDOW_SECTORS / 16;
+
+export interface Chain extends SectorSource {
+  /** Leaf first, base last. */
+  readonly links: readonly Disk[];
+  readonly leaf: Disk;
+  /** What finding and opening the links got past; each link has its own besides. */
+  readonly findings: readonly Finding[];
+}
+
+/** Reads through `links`, leaf first. Owns nothing: whoever opened the links closes them. */
+export class MergedSource {
+  readonly capacity: Sectors;
+  readonly #links: readonly Pick<SectorSource, 'capacity' | 'map'>[];
+  readonly #windows = new LruCache<number, RunList>(KEPT_RUNS);
+  #epoch = 0;
+
+  constructor(links: readonly Pick<SectorSource, 'capacity' | 'map'>[]) {
+    this.#links = links;
+    this.capacity = links[0]!.capacity;
+  }
+
+  async map(range: SectorRange): Promise<RunList> {
+    assertWithin(range, this.capacity);
+    let runs = await this.#links[0]!.map(range);
+    for (let depth = 1; depth < this.#links.length; depth++) {
+      const absent = absentBounds(runs);
+      if (absent === undefined) break;
+      runs = overlay(runs, await mapBelow(this.#links[depth]!, absent.start, absent.end), depth);
+    }
+    return runs;
+  }
+
+  async read(range: SectorRange, into: Uint8Array): Promise<void> {
+    assertWithin(range, this.capacity);
+    assertFits(range, into);
+    const windowed = range.count <= LARGEST_WINDOWED_READ;
+    let done = 0;
+    while (done < range.count) {
+      const rest = sectorRange(range.start + done, range.count - done);
+      const runs = windowed ? (await this.#window(rest.start)).slice(rest) : await this.map(rest);
+      const covered = runs.end - runs.start;
+      await readRuns(runs, into.subarray(done * SECTOR_BYTES, (done + covered) * SECTOR_BYTES));
+      done += covered;
+    }
+  }
+
+  /** Forgets what was planned for `range`: its sectors have moved. */
+  forget(range: SectorRange): void {
+    this.#epoch++;
+    const last = Math.floor((range.start + range.count - 1) / WINDOW_SECTORS);
+    for (let key = Math.floor(range.start / WINDOW_SECTORS); key <= last; key++) this.#windows.delete(key);
+  }
+
+  /** A plan that covers `sector`. */
+  async #window(sector: number): Promise<RunList> {
+    const key = Math.floor(sector / WINDOW_SECTORS);
+    const known = this.#windows.get(key);
+    if (known !== undefined && sector >= known.start && sector < known.end) return known;
+    const end = Math.min(this.capacity, (key + 1) * WINDOW_SECTORS);
+    // A window with very many runs is answered in parts: then the part that is wanted now is kept.
+    const start = known === undefined ? key * WINDOW_SECTORS : sector;
+    const epoch = this.#epoch;
+    let runs = await this.map(sectorRange(start, end - start));
+    if (runs.end <= sector) runs = await this.map(sectorRange(sector, end - sector));
+    if (epoch === this.#epoch) this.#windows.set(key, runs, runs.length);
+    return runs;
+  }
+}
+
+/** The runs of a disk below in [start, end); past its end there are zeros (a smaller parent, accepted by the caller). */
+async function mapBelow(
+  disk: Pick<SectorSource, 'capacity' | 'map'>,
+  start: number,
+  end: number,
+): Promise<RunList> {
+  if (start >= disk.capacity) {
+    const zeros = new RunList(start);
+    zeros.addZero(end - start);
+    return zeros;
+  }
+  const within = Math.min(end, disk.capacity);
+  const runs = await disk.map(sectorRange(start, within - start));
+  if (runs.end === within && within < end) runs.addZero(end - within);
+  return runs;
+}

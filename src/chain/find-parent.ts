@@ -1,0 +1,167 @@
+// Finds the disk below a delta: every candidate is looked at in the stated order and taken only when it is a VMDK
+// whose CID is the one the delta was made over. What was tried, and why not taken, is part of the error.
+import { basename, dirname, join } from 'node:path';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
+import type { OpenContext } from '../disk/open-options.ts';
+import { readDescriptor } from '../disk/read-descriptor.ts';
+import { printCid } from '../format/content-id.ts';
+import type { Descriptor } from '../format/descriptor.ts';
+import type { ResolvedPath } from '../storage/file-store.ts';
+import type { PathMapping } from './chain-options.ts';
+import { parentCandidates } from './parent-candidates.ts';
+
+/** Files of one folder that a search by CID looks into. */
+const MOST_SEARCHED = 2000;
+
+export interface ChildLink {
+  readonly path: string;
+  readonly descriptor: Descriptor;
+}
+
+export interface ParentSearch {
+  readonly context: OpenContext;
+  readonly pathMap: readonly PathMapping[];
+  readonly allow: readonly string[];
+  readonly acceptMismatch: boolean;
+  /** Identities of the links above, to find cycles. */
+  readonly above: ReadonlyMap<string, string>;
+}
+
+interface Tried {
+  readonly path: string;
+  readonly outcome: string;
+}
+
+interface Candidate extends Tried {
+  readonly place?: ResolvedPath;
+  readonly cid?: number | undefined;
+  readonly cycle?: boolean;
+}
+
+/** The place of the disk below `child`. @throws VmdkError `parent-missing`, `parent-cid-mismatch`, `chain-cycle`. */
+export async function findParent(child: ChildLink, search: ParentSearch): Promise<ResolvedPath> {
+  const wanted = child.descriptor.parentCid!;
+  const hint = child.descriptor.parentFileNameHint ?? '';
+  const tried: Candidate[] = [];
+  const paths = hint === '' ? [] : parentCandidates(hint, child.path, search.pathMap);
+  for (const path of paths) {
+    const candidate = await look(path, child, search);
+    tried.push(candidate);
+    if (candidate.cid === wanted && candidate.place !== undefined) return candidate.place;
+  }
+  const acceptable = tried.find(({ place }) => place !== undefined);
+  if (search.acceptMismatch && acceptable?.place !== undefined) return acceptable.place;
+  const found = await searchByCid(wanted, hint, child, search, tried);
+  if (found !== undefined) return found;
+  throw explain(child, hint, wanted, tried);
+}
+
+async function look(path: string, child: ChildLink, search: ParentSearch): Promise<Candidate> {
+  const { context, above } = search;
+  try {
+    const place = await context.guard.assertParentAllowed(path, child.path);
+    if (above.has(place.identity))
+      return { path, outcome: 'already a link of this chain: a cycle', cycle: true };
+    const file = await context.store.open(place.path, 'read');
+    try {
+      const { cid } = (await readDescriptor(context.store, file)).descriptor;
+      const outcome =
+        cid === undefined ? 'a VMDK without a readable CID' : `a VMDK with CID ${printCid(cid)}`;
+      return { path, outcome, place, cid };
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (!isVmdkError(error)) throw error;
+    return { path, outcome: outcomeOf(error) };
+  }
+}
+
+function outcomeOf(error: VmdkError): string {
+  if (error.code === 'file-missing') return 'no such file';
+  if (error.code === 'not-a-vmdk') return 'not a VMDK';
+  if (error.code === 'outside-allowed-folders') return 'outside the allowed folders (see --allow)';
+  return error.code.replaceAll('-', ' ');
+}
+
+/** Looks at the disks beside the child and in the allowed roots; several different ones with the CID is no answer. */
+async function searchByCid(
+  wanted: number,
+  hint: string,
+  child: ChildLink,
+  search: ParentSearch,
+  tried: Candidate[],
+): Promise<ResolvedPath | undefined> {
+  const known = new Set(tried.map(({ path }) => path));
+  const fitting: Candidate[] = [];
+  for (const folder of new Set([dirname(child.path), ...search.allow])) {
+    for (const path of await disksIn(folder, search)) {
+      if (known.has(path) || path === child.path) continue;
+      known.add(path);
+      const candidate = await look(path, child, search);
+      if (candidate.cid === wanted && candidate.place !== undefined) fitting.push(candidate);
+    }
+  }
+  // Fresh siblings have their base's CID too: the name in the hint tells them apart.
+  const named = fitting.filter(({ path }) => basename(path) === basename(hint.replaceAll('\\', '/')));
+  const chosen = named.length > 0 ? named : fitting;
+  const identities = new Set(chosen.map(({ place }) => place!.identity));
+  if (identities.size === 1) return chosen[0]!.place;
+  for (const { path } of chosen)
+    tried.push({ path, outcome: 'has the CID, but so have others: name one with --map' });
+  return undefined;
+}
+
+async function disksIn(folder: string, search: ParentSearch): Promise<string[]> {
+  try {
+    const names = await search.context.store.list(folder);
+    const disks = names.filter(
+      (name) => /\.vmdk$/i.test(name) && !/-(flat|delta|sesparse|ctk|[sf]\d{3,})\.vmdk$/i.test(name),
+    );
+    return disks
+      .sort()
+      .slice(0, MOST_SEARCHED)
+      .map((name) => join(folder, name));
+  } catch (error) {
+    if (isVmdkError(error)) return [];
+    throw error;
+  }
+}
+
+function explain(child: ChildLink, hint: string, wanted: number, tried: readonly Candidate[]): VmdkError {
+  const candidates = tried.map(({ path, outcome }) => ({ path, outcome }));
+  const other = tried.find(({ place }) => place !== undefined);
+  if (other !== undefined) {
+    const found = other.cid === undefined ? 'no readable CID' : `CID ${printCid(other.cid)}`;
+    return new VmdkError(
+      'corrupt',
+      'parent-cid-mismatch',
+      'the parent was changed after this delta was made, or it is another disk',
+      {
+        path: child.path,
+        field: 'parentCID',
+        found: `${found} in ${other.path}`,
+        expected: `CID ${printCid(wanted)}`,
+        candidates,
+        hint: 'Pass --accept-mismatch to read on anyway: sectors that come from the parent may be wrong.',
+      },
+    );
+  }
+  if (tried.some(({ cycle }) => cycle === true)) {
+    return new VmdkError('corrupt', 'chain-cycle', 'the chain leads back to itself', {
+      path: child.path,
+      field: 'parentFileNameHint',
+      found: hint,
+      expected: `a disk below it with CID ${printCid(wanted)}`,
+      candidates,
+    });
+  }
+  return new VmdkError('missing', 'parent-missing', 'the parent of this delta cannot be found', {
+    path: child.path,
+    field: 'parentFileNameHint',
+    found: hint === '' ? 'no hint' : `"${hint}"`,
+    expected: `a disk with CID ${printCid(wanted)}`,
+    candidates,
+    hint: 'Tell where it is with --map FROM=TO, or name its folder with --allow FOLDER.',
+  });
+}

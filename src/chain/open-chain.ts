@@ -1,0 +1,162 @@
+// Opens a chain, leaf first: each link is proved against the one above before the next is looked for. Only the leaf of
+// a chain opened for `update` can be written; the links below have no way to be.
+import { VmdkError } from '../core/errors.ts';
+import type { Finding } from '../core/finding.ts';
+import type { Disk, WritableDisk } from '../disk/disk.ts';
+import { openDiskIn } from '../disk/open-disk.ts';
+import { openContext, type OpenContext } from '../disk/open-options.ts';
+import { openWritableDiskIn } from '../disk/open-writable-disk.ts';
+import { printCid, NO_PARENT_CID } from '../format/content-id.ts';
+import type { ResolvedPath } from '../storage/file-store.ts';
+import { MOST_LINKS, MOST_SUPPORTED_LINKS, type ChainOptions } from './chain-options.ts';
+import { MergedSource, type Chain } from './chain.ts';
+import { findParent } from './find-parent.ts';
+import { LeafWriter, type WritableChain } from './writable-chain.ts';
+
+/**
+ * Opens the disk at `path` and everything below it. Any link of a chain can be opened as the leaf.
+ * @throws VmdkError; nothing stays open. Close the chain to close every link.
+ */
+export async function openChain(path: string, mode: 'read', options?: ChainOptions): Promise<Chain>;
+export async function openChain(path: string, mode: 'update', options?: ChainOptions): Promise<WritableChain>;
+export async function openChain(
+  path: string,
+  mode: 'read' | 'update',
+  options: ChainOptions = {},
+): Promise<Chain | WritableChain> {
+  const findings: Finding[] = [];
+  const context = openContext(options);
+  const note = (finding: Finding): void => {
+    findings.push(finding);
+    context.onFinding(finding);
+  };
+  const place = await context.guard.assertNamedAllowed(path);
+  if (mode === 'read') {
+    const leaf = await openDiskIn(context, place);
+    return readingChain(await openBelow(context, leaf, options, note), findings);
+  }
+  const leaf = await openWritableDiskIn(context, place);
+  return writableChain(leaf, await openBelow(context, leaf, options, note), findings);
+}
+
+function readingChain(links: readonly Disk[], findings: readonly Finding[]): Chain {
+  const merged = new MergedSource(links);
+  return {
+    links,
+    leaf: links[0]!,
+    findings,
+    capacity: merged.capacity,
+    map: (range) => merged.map(range),
+    read: (range, into) => merged.read(range, into),
+    close: () => closeAll(links),
+  };
+}
+
+function writableChain(
+  leaf: WritableDisk,
+  links: readonly Disk[],
+  findings: readonly Finding[],
+): WritableChain {
+  const merged = new MergedSource(links);
+  const writer = new LeafWriter(leaf, merged, links.length > 1);
+  return {
+    ...readingChain(links, findings),
+    leaf,
+    map: (range) => merged.map(range),
+    read: (range, into) => merged.read(range, into),
+    write: (start, data) => writer.write(start, data),
+    zero: (range) => writer.zero(range),
+    flush: () => leaf.flush(),
+  };
+}
+
+/** All links, leaf first. Closes what it was given and what it opened when it fails. */
+async function openBelow(
+  context: OpenContext,
+  leaf: Disk,
+  options: ChainOptions,
+  note: (finding: Finding) => void,
+): Promise<Disk[]> {
+  const links = [leaf];
+  const above = new Map([[leaf.identity, leaf.path]]);
+  const acceptMismatch = options.acceptMismatch ?? false;
+  const search = {
+    context,
+    pathMap: options.pathMap ?? [],
+    allow: options.allow ?? [],
+    acceptMismatch,
+    above,
+  };
+  try {
+    for (;;) {
+      const child = links[links.length - 1]!;
+      if (child.descriptor.parentCid === NO_PARENT_CID) break;
+      if (links.length >= MOST_LINKS) throw tooDeep(leaf.path);
+      const place = await findParent(child, search);
+      const parent = await openDiskIn(context, place);
+      links.push(parent);
+      above.set(place.identity, place.path);
+      judgeLink(child, parent, acceptMismatch, note);
+    }
+  } catch (error) {
+    await closeAll(links);
+    throw error;
+  }
+  judgeChain(links, note);
+  return links;
+}
+
+function judgeLink(child: Disk, parent: Disk, accept: boolean, note: (finding: Finding) => void): void {
+  if (child.descriptor.parentCid !== parent.descriptor.cid) {
+    note({
+      code: 'CHAIN-CID',
+      severity: 'error',
+      message: `CID ${printCid(parent.descriptor.cid ?? NO_PARENT_CID)} of ${parent.path} is not the parentCID ${printCid(child.descriptor.parentCid!)}: accepted by request`,
+      path: child.path,
+      repairable: false,
+    });
+  }
+  if (child.capacity === parent.capacity) return;
+  if (!accept) {
+    throw new VmdkError('corrupt', 'chain-capacity-mismatch', 'a delta and its parent differ in size', {
+      path: child.path,
+      field: 'capacity',
+      found: `${child.capacity} sectors`,
+      expected: `${parent.capacity} sectors as in ${parent.path}`,
+      hint: 'Pass --accept-mismatch to read on: past the end of a smaller parent there are zeros.',
+    });
+  }
+  note({
+    code: 'CHAIN-CAP',
+    severity: 'error',
+    message: `${child.capacity} sectors over ${parent.capacity} sectors of ${parent.path}: accepted by request`,
+    path: child.path,
+    repairable: false,
+  });
+}
+
+function judgeChain(links: readonly Disk[], note: (finding: Finding) => void): void {
+  const leaf = links[0]!;
+  if (links.length > MOST_SUPPORTED_LINKS) {
+    const message = `the chain has ${links.length} links; VMware supports ${MOST_SUPPORTED_LINKS}`;
+    note({ code: 'CHAIN-DEPTH', severity: 'warning', message, path: leaf.path, repairable: false });
+  }
+  const types = new Set(links.map(({ createType }) => createType));
+  if (types.has('vmfsSparse') && types.has('seSparse')) {
+    const message = 'vmfsSparse and seSparse deltas are mixed in one chain, which VMware does not support';
+    note({ code: 'CHAIN-MIX', severity: 'warning', message, path: leaf.path, repairable: false });
+  }
+}
+
+function tooDeep(path: string): VmdkError {
+  return new VmdkError('corrupt', 'chain-too-deep', 'the chain has too many links', {
+    path,
+    found: `more than ${MOST_LINKS} links`,
+    expected: `at most ${MOST_LINKS}`,
+  });
+}
+
+async function closeAll(links: readonly Disk[]): Promise<void> {
+  const outcomes = await Promise.allSettled(links.map((link) => link.close()));
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}

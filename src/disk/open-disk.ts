@@ -1,0 +1,92 @@
+// Opens one link: its descriptor, then its extents. What cannot be read is explained here, before a byte of it is
+// taken for zeros.
+import { VmdkError } from '../core/errors.ts';
+import type { Finding } from '../core/finding.ts';
+import type { Sectors } from '../core/units.ts';
+import { explainUnreadable } from '../format/create-types.ts';
+import { assertSoundDescriptor, createTypeOf, type Descriptor } from '../format/descriptor.ts';
+import type { RandomAccessFile, ResolvedPath } from '../storage/file-store.ts';
+import { placedSource, type Disk } from './disk.ts';
+import { openExtents } from './open-extents.ts';
+import { openContext, type OpenContext, type OpenOptions } from './open-options.ts';
+import { readDescriptor } from './read-descriptor.ts';
+
+/**
+ * Opens the disk at `path` for reading, without its parents: absent sectors read as zeros.
+ * @throws VmdkError; nothing stays open.
+ */
+export async function openDisk(path: string, options: OpenOptions = {}): Promise<Disk> {
+  const context = openContext(options);
+  return openDiskIn(context, await context.guard.assertNamedAllowed(path));
+}
+
+/** Opens a disk whose place the guard has already allowed. */
+export async function openDiskIn(context: OpenContext, place: ResolvedPath): Promise<Disk> {
+  const file = await context.store.open(place.path, 'read');
+  let container: RandomAccessFile | undefined = file;
+  try {
+    const { descriptor, embedded } = await readDescriptor(context.store, file);
+    assertReadable(descriptor);
+    const { findings, note } = findingsOf(context, descriptor);
+    if (embedded === undefined) {
+      await file.close();
+      container = undefined;
+    }
+    const holder = container;
+    // From here on the first extent owns the file and closes it, also when opening fails.
+    container = undefined;
+    const extents = await openExtents(context, descriptor, holder, note);
+    const capacity = extents.reduce((sum, { extent }) => sum + extent.capacity, 0) as Sectors;
+    return {
+      path: place.path,
+      identity: place.identity,
+      descriptor,
+      createType: createTypeOf(descriptor.createType ?? '') ?? 'custom',
+      embedded: embedded !== undefined,
+      extents,
+      findings,
+      ...placedSource(extents, capacity),
+      async close() {
+        await Promise.all(extents.map(({ extent }) => extent.close()));
+      },
+    };
+  } finally {
+    await container?.close();
+  }
+}
+
+/** @throws VmdkError with the reason and the way out for disks whose contents are not in their files. */
+export function assertReadable(descriptor: Descriptor): void {
+  const reason = explainUnreadable(descriptor);
+  if (reason !== undefined) {
+    throw new VmdkError('unsupported', reason.code, reason.message, {
+      path: descriptor.path,
+      hint: reason.hint,
+    });
+  }
+  assertSoundDescriptor(descriptor);
+}
+
+/** A list that fills while a disk is open, and the function that fills it. */
+export function findingsOf(
+  context: OpenContext,
+  descriptor: Descriptor,
+): { findings: Finding[]; note: (finding: Finding) => void } {
+  const findings: Finding[] = [];
+  const note = (finding: Finding): void => {
+    findings.push(finding);
+    context.onFinding(finding);
+  };
+  for (const { code, severity, message, line } of descriptor.problems) {
+    if (severity === 'info') continue;
+    const where = line === undefined ? '' : ` (line ${line})`;
+    note({
+      code: code.toUpperCase(),
+      severity,
+      message: `${message}${where}`,
+      path: descriptor.path,
+      repairable: false,
+    });
+  }
+  return { findings, note };
+}

@@ -1,0 +1,45 @@
+// How disks and chains are opened: what may be touched, and which oddities the caller accepts. Everything lawful
+// works without options; each option states one risk.
+import type { OnFinding } from '../core/finding.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import { createPathGuard, type PathGuard } from '../storage/path-guard.ts';
+import { storeFor, type PromisesFs } from '../storage/promises-file-store.ts';
+
+export interface OpenOptions {
+  /** A FileStore, or anything shaped like node:fs/promises (memfs). Default: the real file system. */
+  fs?: FileStore | PromisesFs | undefined;
+  /** Folders that disks may lead into besides those the default rule allows. */
+  allow?: readonly string[] | undefined;
+  /** Folder that nothing outside of is opened, not even the disk that is named. */
+  confine?: string | undefined;
+  /** NOACCESS extents: `refuse` (default) or read as `zeros`. */
+  noAccess?: 'refuse' | 'zeros' | undefined;
+  /** A seSparse journal that was never replayed: `refuse` (default), or `ignore` it and read the tables as they are. */
+  journal?: 'refuse' | 'ignore' | undefined;
+  /** Update only: drop the disk's change tracking, which a write from outside makes stale. */
+  dropChangeTracking?: boolean | undefined;
+  /** Called for everything odd that reading got past. */
+  onFinding?: OnFinding | undefined;
+}
+
+/** Options with their defaults in place, shared by every link of a chain. */
+export interface OpenContext {
+  readonly store: FileStore;
+  readonly guard: PathGuard;
+  readonly noAccess: 'refuse' | 'zeros';
+  readonly journal: 'refuse' | 'ignore';
+  readonly dropChangeTracking: boolean;
+  readonly onFinding: OnFinding;
+}
+
+export function openContext(options: OpenOptions): OpenContext {
+  const store = storeFor(options.fs);
+  return {
+    store,
+    guard: createPathGuard({ store, allow: options.allow, confine: options.confine }),
+    noAccess: options.noAccess ?? 'refuse',
+    journal: options.journal ?? 'refuse',
+    dropChangeTracking: options.dropChangeTracking ?? false,
+    onFinding: options.onFinding ?? (() => undefined),
+  };
+}

@@ -1,0 +1,134 @@
+// Opens one link for writing. The first write marks the extent unclean and gives the disk a new content id, both
+// durable before a sector changes: whoever depends on the old contents can notice.
+import { randomBytes } from 'node:crypto';
+import { sectorRange, type SectorRange } from '../block/sector-range.ts';
+import { VmdkError } from '../core/errors.ts';
+import { roundDown, SECTOR_BYTES, type Sectors } from '../core/units.ts';
+import type { WritableExtent } from '../extent/extent.ts';
+import { createTypeOf } from '../format/descriptor.ts';
+import type { ResolvedPath, WritableFile } from '../storage/file-store.ts';
+import { ContentIdRoller } from './content-id-roller.ts';
+import { extentIndexAt, placedSource, type PlacedExtent, type WritableDisk } from './disk.ts';
+import { assertReadable, findingsOf } from './open-disk.ts';
+import { openWritableExtents } from './open-extents.ts';
+import type { OpenContext } from './open-options.ts';
+import { readDescriptor } from './read-descriptor.ts';
+import { refusingExtent } from './refusing-extent.ts';
+import { streamRefusal } from '../extent/writable-sparse-extent.ts';
+
+/** Opens a disk whose place the guard has already allowed. @throws VmdkError; nothing stays open. */
+export async function openWritableDiskIn(context: OpenContext, place: ResolvedPath): Promise<WritableDisk> {
+  const file = await context.store.open(place.path, 'update');
+  let container: WritableFile | undefined = file;
+  try {
+    const { descriptor, embedded } = await readDescriptor(context.store, file);
+    assertReadable(descriptor);
+    const createType = createTypeOf(descriptor.createType ?? '') ?? 'custom';
+    if (createType === 'streamOptimized') throw streamRefusal(place.path);
+    if (createType === 'seSparse') throw refusingExtent(place.path);
+    assertNoChangeTracking(context, place.path, descriptor.changeTrackPath);
+    const { findings, note } = findingsOf(context, descriptor);
+    const roller = new ContentIdRoller(
+      context.store,
+      descriptor,
+      embedded && { ...embedded, file },
+      randomBytes,
+    );
+    if (embedded === undefined) {
+      await file.close();
+      container = undefined;
+    }
+    const holder = container;
+    container = undefined;
+    const extents = await openWritableExtents(context, descriptor, holder, note);
+    const capacity = extents.reduce((sum, { extent }) => sum + extent.capacity, 0) as Sectors;
+    return {
+      path: place.path,
+      identity: place.identity,
+      descriptor,
+      createType,
+      embedded: embedded !== undefined,
+      extents,
+      findings,
+      get cid() {
+        return roller.cid;
+      },
+      ...placedSource(extents, capacity),
+      ...writingHalf(extents, roller),
+    };
+  } finally {
+    await container?.close();
+  }
+}
+
+function writingHalf(
+  extents: readonly PlacedExtent<WritableExtent>[],
+  roller: ContentIdRoller,
+): Pick<WritableDisk, 'write' | 'zero' | 'zeroGrains' | 'flush' | 'close' | 'grainAt'> {
+  const begun = new Map<WritableExtent, Promise<void>>();
+  const begin = async (extent: WritableExtent): Promise<void> => {
+    let beginning = begun.get(extent);
+    if (beginning === undefined) {
+      beginning = extent.begin();
+      begun.set(extent, beginning);
+    }
+    await beginning;
+    await roller.roll();
+  };
+  const eachPart = async (
+    range: SectorRange,
+    work: (placed: PlacedExtent<WritableExtent>, part: SectorRange) => Promise<void>,
+  ): Promise<void> => {
+    const end = range.start + range.count;
+    let at: number = range.start;
+    for (let index = extentIndexAt(extents, at); at < end; index++) {
+      const placed = extents[index]!;
+      const stop = Math.min(end, placed.start + placed.extent.capacity);
+      await begin(placed.extent);
+      await work(placed, sectorRange(at - placed.start, stop - at));
+      at = stop;
+    }
+  };
+  const zeroGrains = (range: SectorRange, hidesParent: boolean): Promise<void> =>
+    eachPart(range, ({ extent }, part) => extent.zero(part, hidesParent));
+  return {
+    write: (start, data) =>
+      eachPart(sectorRange(start, data.length / SECTOR_BYTES), ({ extent, start: placed }, part) => {
+        const from = (placed + part.start - start) * SECTOR_BYTES;
+        return extent.write(part.start, data.subarray(from, from + part.count * SECTOR_BYTES));
+      }),
+    zero: (range) => zeroGrains(range, true),
+    zeroGrains,
+    async flush() {
+      await Promise.all([...begun.keys()].map((extent) => extent.flush()));
+    },
+    async close() {
+      const outcomes = await Promise.allSettled(extents.map(({ extent }) => extent.close()));
+      for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    },
+    grainAt(sector) {
+      const { start, extent } = extents[extentIndexAt(extents, sector)]!;
+      const from = start + roundDown(sector - start, extent.grainSize);
+      return sectorRange(from, Math.min(extent.grainSize, start + extent.capacity - from));
+    },
+  };
+}
+
+function assertNoChangeTracking(
+  context: OpenContext,
+  path: string,
+  changeTrackPath: string | undefined,
+): void {
+  if (changeTrackPath === undefined || context.dropChangeTracking) return;
+  throw new VmdkError(
+    'refused',
+    'change-tracking',
+    'the disk has change tracking, which a write from here makes stale',
+    {
+      path,
+      field: 'changeTrackPath',
+      found: changeTrackPath,
+      hint: 'Pass --drop-change-tracking to remove the line; the next backup will then be a full one.',
+    },
+  );
+}

@@ -1,0 +1,142 @@
+// Finds the descriptor of a disk: a text file, or the text inside a hosted sparse extent. A bare extent has none, and
+// opening it alone would lose the parent: the error names the descriptor it belongs to.
+import { basename, dirname, join } from 'node:path';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
+import { SECTOR_BYTES } from '../core/units.ts';
+import { MAX_DESCRIPTOR_BYTES, parseDescriptor, type Descriptor } from '../format/descriptor.ts';
+import { detectFileKind, type FileKind } from '../format/file-kind.ts';
+import { descriptorCandidatesFor } from '../format/file-names.ts';
+import { parseSparseHeader, SparseExtentHeader } from '../format/sparse-header.ts';
+import type { FileStore, RandomAccessFile } from '../storage/file-store.ts';
+
+/** Enough to recognise a descriptor that opens with comments, and to hold most of them whole. */
+const FIRST_BYTES = 64 << 10;
+
+export interface FoundDescriptor {
+  readonly descriptor: Descriptor;
+  /** Where the text stands in the sparse file that holds it, in bytes; undefined for a text file. */
+  readonly embedded: { readonly offset: number; readonly length: number } | undefined;
+}
+
+/** @throws VmdkError `bare-extent`, `not-a-vmdk`, `bad-header`, `descriptor-…`. */
+export async function readDescriptor(store: FileStore, file: RandomAccessFile): Promise<FoundDescriptor> {
+  const size = await file.size();
+  const first = Buffer.alloc(Math.min(size, FIRST_BYTES));
+  await file.readExactly(first, 0);
+  const kind = detectFileKind(first);
+  if (kind === 'descriptor') return { descriptor: await readText(file, first, size), embedded: undefined };
+  if (kind === 'sparse' || kind === 'unfinished-sparse') return readEmbedded(store, file, first, size);
+  throw await notADisk(store, file.path, kind, size);
+}
+
+async function readText(file: RandomAccessFile, first: Buffer, size: number): Promise<Descriptor> {
+  if (size <= first.length) return parseDescriptor(first, file.path);
+  // One byte over the limit is read, so that parsing sees that there is more.
+  const text = Buffer.alloc(Math.min(size, MAX_DESCRIPTOR_BYTES + 1));
+  await file.readExactly(text, 0);
+  return parseDescriptor(text, file.path);
+}
+
+async function readEmbedded(
+  store: FileStore,
+  file: RandomAccessFile,
+  first: Buffer,
+  size: number,
+): Promise<FoundDescriptor> {
+  if (first.length < SparseExtentHeader.byteLength) throw await notADisk(store, file.path, 'sparse', size);
+  const header = parseSparseHeader(first, file.path);
+  const offset = header.descriptorOffset * SECTOR_BYTES;
+  const length = header.descriptorSize * SECTOR_BYTES;
+  if (offset === 0 || length === 0) throw await bareExtent(store, file.path, 'a hosted sparse extent');
+  if (length > MAX_DESCRIPTOR_BYTES || offset + length > size) {
+    throw new VmdkError(
+      'corrupt',
+      'descriptor-out-of-range',
+      'the embedded descriptor cannot be where the header says',
+      {
+        path: file.path,
+        offset: SparseExtentHeader.offsetOf('descriptorOffset'),
+        field: 'descriptorOffset, descriptorSize',
+        found: `${length} bytes at byte ${offset}`,
+        expected: `at most ${MAX_DESCRIPTOR_BYTES} bytes within the file's ${size}`,
+      },
+    );
+  }
+  let text = first.subarray(offset, offset + length);
+  if (text.length < length) {
+    text = Buffer.alloc(length);
+    await file.readExactly(text, offset);
+  }
+  // QEMU leaves an empty descriptor area in the extents of split disks.
+  if (text.every((byte) => byte === 0)) throw await bareExtent(store, file.path, 'a hosted sparse extent');
+  return { descriptor: parseDescriptor(text, file.path), embedded: { offset, length } };
+}
+
+const EXTENT_KINDS: Partial<Record<FileKind, string>> = {
+  cowd: 'an ESX delta extent (COWD)',
+  sesparse: 'a space-efficient sparse extent (seSparse)',
+  'change-tracking': 'a change tracking file',
+};
+
+async function notADisk(store: FileStore, path: string, kind: FileKind, size: number): Promise<VmdkError> {
+  const what = EXTENT_KINDS[kind];
+  if (what !== undefined) return bareExtent(store, path, what);
+  if (descriptorCandidatesFor(basename(path)).length > 0) {
+    const bare = await bareExtent(store, path, 'part of a disk by its name');
+    if ((bare.context.candidates ?? []).length > 0) return bare;
+  }
+  return new VmdkError('corrupt', 'not-a-vmdk', 'this is not a VMDK disk', {
+    path,
+    offset: 0,
+    found: size === 0 ? 'an empty file' : 'neither a descriptor nor the header of an extent',
+    expected: 'a descriptor (first line "version=1") or a sparse extent ("KDMV")',
+  });
+}
+
+/** The file is real but only part of a disk. */
+async function bareExtent(store: FileStore, path: string, what: string): Promise<VmdkError> {
+  const owners: { path: string; outcome: string }[] = [];
+  for (const name of descriptorCandidatesFor(basename(path))) {
+    const candidate = join(dirname(path), name);
+    const outcome = await describeOwner(store, candidate, basename(path));
+    if (outcome !== undefined) owners.push({ path: candidate, outcome });
+  }
+  const owner = owners.find(({ outcome }) => outcome === 'names this file');
+  return new VmdkError(
+    'unsupported',
+    'bare-extent',
+    `this is ${what}, not a disk that can be opened by itself`,
+    {
+      path,
+      ...(owners.length === 0 ? {} : { candidates: owners }),
+      hint:
+        owner === undefined
+          ? 'Open the descriptor (.vmdk text file) that names it; none was found beside it.'
+          : `Open its descriptor instead: ${owner.path}`,
+    },
+  );
+}
+
+async function describeOwner(
+  store: FileStore,
+  path: string,
+  extentName: string,
+): Promise<string | undefined> {
+  try {
+    const file = await store.open(path, 'read');
+    try {
+      const text = Buffer.alloc(Math.min(await file.size(), FIRST_BYTES));
+      await file.readExactly(text, 0);
+      const { extents } = parseDescriptor(text, path);
+      return extents.some(({ fileName }) => fileName === extentName)
+        ? 'names this file'
+        : 'names other files';
+    } finally {
+      await file.close();
+    }
+  } catch (error) {
+    if (isVmdkError(error, 'file-missing')) return undefined;
+    if (isVmdkError(error)) return 'not a descriptor';
+    throw error;
+  }
+}

@@ -1,0 +1,64 @@
+// The writing half of an ESX delta (COWD): the unclean mark around all changes; entries of 1 are never written,
+// because readers disagree on them, so zeros are stored.
+import type { OnFinding } from '../core/finding.ts';
+import { SECTOR_BYTES } from '../core/units.ts';
+import { CowdHeaderStruct } from '../format/cowd-header.ts';
+import { CowdGrains } from '../grain/cowd-grains.ts';
+import { CowdGrainWriter } from '../grain/cowd-writer.ts';
+import type { WritableFile } from '../storage/file-store.ts';
+import { readCowdHeader, shownCowdFields } from './cowd-extent.ts';
+import { plainOrigin, type WritableExtent } from './extent.ts';
+import { agreedCapacity, grainExtent } from './grain-extent.ts';
+
+const LARGEST_ZERO_WRITE = 1 << 20;
+
+export async function openWritableCowdExtent(
+  file: WritableFile,
+  lineSectors: number | undefined,
+  onFinding: OnFinding,
+): Promise<WritableExtent> {
+  const header = await readCowdHeader(file);
+  const capacity = agreedCapacity(file.path, header.capacity, header.grainSize, lineSectors);
+  const grains = await CowdGrains.open(file, header, plainOrigin(file), onFinding);
+  const patch = async (field: 'freeSector' | 'uncleanShutdown', value: number): Promise<void> => {
+    const at = CowdHeaderStruct.offsetOf(field);
+    await file.write(CowdHeaderStruct.encode({ [field]: value }).subarray(at, at + 4), at);
+  };
+  // What lies past freeSector is preallocated or leaked: appending behind it can never overwrite a grain.
+  grains.fileSectors = Math.max(grains.fileSectors, header.freeSector);
+  let stored = header.freeSector;
+  const writer = new CowdGrainWriter(file, grains, async (freeSector) => {
+    if (freeSector === stored) return;
+    await patch('freeSector', freeSector);
+    stored = freeSector;
+  });
+  let begun = false;
+  return {
+    ...grainExtent('cowd', file, grains, capacity, shownCowdFields(header)),
+    write: (start, data) => writer.write(start, data),
+    async zero(range, hidesParent) {
+      if (!hidesParent) return;
+      const step = LARGEST_ZERO_WRITE / SECTOR_BYTES;
+      for (let at: number = range.start; at < range.start + range.count; at += step) {
+        const count = Math.min(step, range.start + range.count - at);
+        await writer.write(at, Buffer.alloc(count * SECTOR_BYTES));
+      }
+    },
+    async begin() {
+      await patch('uncleanShutdown', 1);
+      await file.sync();
+      begun = true;
+    },
+    flush: () => writer.flush(),
+    async close() {
+      try {
+        if (!begun) return;
+        await writer.flush();
+        await patch('uncleanShutdown', 0);
+        await file.sync();
+      } finally {
+        await file.close();
+      }
+    },
+  };
+}

@@ -1,0 +1,172 @@
+// Gives grains of a hosted sparse extent their place and their contents. New grains go to the end of the file;
+// tables change in memory and reach the file in `flush`, always after what they point to.
+import { RunList } from '../block/run-list.ts';
+import { sectorRange, type SectorRange } from '../block/sector-range.ts';
+import { VmdkError } from '../core/errors.ts';
+import { ceilDiv, roundUp, SECTOR_BYTES } from '../core/units.ts';
+import { ZERO_GRAIN } from '../format/sparse-header.ts';
+import { decodeTable, encodeTable } from '../format/tables.ts';
+import type { WritableFile } from '../storage/file-store.ts';
+import { PendingPointers } from './pending-pointers.ts';
+import { TABLES_PER_PAGE } from './sparse-directory.ts';
+import type { SparseGrains } from './sparse-grains.ts';
+
+/** Table sectors in memory before they are flushed unasked: 8 MiB of tables, 128 GiB of guest. */
+const MOST_PENDING = 16_384;
+const ENTRIES_PER_SECTOR = SECTOR_BYTES / 4;
+/** Entries are 32-bit sector numbers. */
+const FILE_LIMIT_SECTORS = 2 ** 32;
+
+export class SparseGrainWriter {
+  readonly #file: WritableFile;
+  readonly #grains: SparseGrains;
+  readonly #pending = new PendingPointers();
+  readonly #entriesPerChunk: number;
+
+  constructor(file: WritableFile, grains: SparseGrains) {
+    this.#file = file;
+    this.#grains = grains;
+    this.#entriesPerChunk = Math.min(ENTRIES_PER_SECTOR, grains.header.numGTEsPerGT);
+  }
+
+  /** Writes sectors; those not yet allocated must come as whole grains (the last may end with the extent). */
+  async write(start: number, data: Uint8Array): Promise<void> {
+    const end = start + data.length / SECTOR_BYTES;
+    let at = start;
+    while (at < end) {
+      const runs = new RunList(at);
+      await this.#grains.addRuns(sectorRange(at, end - at), runs);
+      for (let index = 0; index < runs.length; index++) {
+        const from = runs.startAt(index);
+        const part = data.subarray((from - start) * SECTOR_BYTES, (runs.endAt(index) - start) * SECTOR_BYTES);
+        if (runs.isDataAt(index)) await this.#file.write(part, runs.offsetAt(index));
+        else await this.#allocate(from, part);
+      }
+      at = runs.end;
+    }
+    if (this.#pending.size > MOST_PENDING) await this.flush();
+  }
+
+  /** Makes whole grains read as zeros, parent or not. The header must already declare zero grains. */
+  async zeroGrains(range: SectorRange): Promise<void> {
+    const { grainSize } = this.#grains;
+    const end = ceilDiv(range.start + range.count, grainSize);
+    await this.#setEntries(range.start / grainSize, end - range.start / grainSize, () => ZERO_GRAIN);
+    if (this.#pending.size > MOST_PENDING) await this.flush();
+  }
+
+  /** Durable after it returns: data, then tables, then their redundant copies. */
+  flush(): Promise<void> {
+    return this.#pending.flush(this.#file, (page) => this.#grains.pages.unpin(page));
+  }
+
+  /**
+   * After an unclean end: makes the redundant tables equal to the primary ones, which are always written first.
+   * @throws VmdkError when a primary entry cannot be right; that needs a repair, not a writer.
+   */
+  async settle(): Promise<void> {
+    const { grains, copies } = { grains: this.#grains, copies: this.#grains.redundant };
+    if (copies === undefined) return;
+    const perTable = grains.header.numGTEsPerGT;
+    for (let table = 0; table < grains.directory.entries.length; table++) {
+      const copyAt = copies.entries[table]!;
+      if (copyAt === 0 || grains.directory.entries[table] === 0) continue;
+      const page = await grains.pages.get(Math.floor(table / TABLES_PER_PAGE));
+      const first = (table % TABLES_PER_PAGE) * perTable;
+      const bytes = Buffer.alloc(perTable * 4);
+      await this.#file.readExactly(bytes, copyAt * SECTOR_BYTES);
+      const copy = decodeTable(bytes);
+      for (let entry = 0; entry < perTable; entry++) {
+        if (copy[entry] === page[first + entry]) continue;
+        // Mapping the grain proves the primary entry before the copy is made to follow it.
+        const start = (table * perTable + entry) * grains.grainSize;
+        if (start < grains.header.capacity) await grains.addRuns(sectorRange(start, 1), new RunList(start));
+        this.#noteChunk(table * perTable + entry, page);
+      }
+    }
+    await this.flush();
+  }
+
+  async #allocate(start: number, data: Uint8Array): Promise<void> {
+    const { grainSize, header } = this.#grains;
+    const end = start + data.length / SECTOR_BYTES;
+    if (start % grainSize !== 0 || (end % grainSize !== 0 && end < header.capacity)) {
+      throw new RangeError(`sectors ${start} to ${end} are not whole grains of ${grainSize} sectors`);
+    }
+    const count = ceilDiv(end - start, grainSize);
+    const place = this.#reserve(count * grainSize, grainSize);
+    const short = count * grainSize * SECTOR_BYTES - data.length;
+    // The last grain is stored whole, so that the file ends on a grain.
+    await this.#file.write(
+      short === 0 ? data : Buffer.concat([data, Buffer.alloc(short)]),
+      place * SECTOR_BYTES,
+    );
+    await this.#setEntries(start / grainSize, count, (index) => place + index * grainSize);
+  }
+
+  /** Takes `sectors` at the end of the file, from a multiple of `alignment`. */
+  #reserve(sectors: number, alignment: number): number {
+    const place = roundUp(this.#grains.fileSectors, alignment);
+    if (place + sectors > FILE_LIMIT_SECTORS) {
+      throw new VmdkError('unsupported', 'extent-full', 'a sparse extent cannot grow past 2 TiB', {
+        path: this.#file.path,
+        offset: place * SECTOR_BYTES,
+        found: `${place + sectors} sectors`,
+        expected: `at most ${FILE_LIMIT_SECTORS} sectors`,
+      });
+    }
+    this.#grains.fileSectors = place + sectors;
+    return place;
+  }
+
+  async #setEntries(first: number, count: number, entryOf: (index: number) => number): Promise<void> {
+    const { entriesPerPage, pages } = this.#grains;
+    let done = 0;
+    while (done < count) {
+      const page = Math.floor((first + done) / entriesPerPage);
+      const entries = pages.peek(page) ?? (await pages.get(page));
+      const stop = Math.min(count, (page + 1) * entriesPerPage - first);
+      for (; done < stop; done++) {
+        entries[(first + done) % entriesPerPage] = entryOf(done);
+        if (done === 0 || (first + done) % this.#entriesPerChunk === 0 || done === stop - 1) {
+          this.#noteChunk(first + done, entries);
+        }
+      }
+      pages.pin(page, entries);
+    }
+  }
+
+  /** Notes the table sector that holds the entry of `grain` as changed. */
+  #noteChunk(grain: number, entries: Uint32Array): void {
+    const { directory, redundant, entriesPerPage, header } = this.#grains;
+    const table = Math.floor(grain / header.numGTEsPerGT);
+    if (directory.entries[table] === 0) this.#addTable(table, entries);
+    const inTable = grain % header.numGTEsPerGT;
+    const chunk = inTable - (inTable % this.#entriesPerChunk);
+    const inPage = (grain % entriesPerPage) - (inTable - chunk);
+    const copyTable = redundant?.entries[table] ?? 0;
+    this.#pending.note(
+      Math.floor(grain / entriesPerPage),
+      directory.entries[table]! * SECTOR_BYTES + chunk * 4,
+      copyTable === 0 ? undefined : copyTable * SECTOR_BYTES + chunk * 4,
+      () => encodeTable(entries.subarray(inPage, inPage + this.#entriesPerChunk)),
+    );
+  }
+
+  /** A table for a directory entry of 0: only files by other writers lack tables. */
+  #addTable(table: number, entries: Uint32Array): void {
+    const { directory, redundant, header } = this.#grains;
+    const sectors = ceilDiv(header.numGTEsPerGT * 4, SECTOR_BYTES);
+    const from = (table % TABLES_PER_PAGE) * header.numGTEsPerGT;
+    const encode = (): Uint8Array => encodeTable(entries.subarray(from, from + header.numGTEsPerGT));
+    for (const each of redundant === undefined ? [directory] : [directory, redundant]) {
+      const place = this.#reserve(sectors, 1);
+      each.entries[table] = place;
+      this.#pending.noteFresh(place * SECTOR_BYTES, encode);
+      const first = table - (table % ENTRIES_PER_SECTOR);
+      this.#pending.note(undefined, each.offset * SECTOR_BYTES + first * 4, undefined, () =>
+        encodeTable(each.entries.subarray(first, first + ENTRIES_PER_SECTOR)),
+      );
+    }
+  }
+}
