@@ -1,6 +1,7 @@
 // What each createType means: its extents, whose it is, what we can do with it. Rule: createType is advisory, the types
 // of the extents decide; what cannot be read is explained, never read as zeros.
 import { createTypeOf, type CreateType, type Descriptor } from './descriptor.ts';
+import { showText } from './plain-text.ts';
 
 export interface CreateTypeInfo {
   /** Types of its extents, in upper case; empty = any. */
@@ -108,8 +109,9 @@ function contentElsewhere({
 }
 
 function extentElsewhere({ extents }: Descriptor): Unreadable | undefined {
-  for (const { type, fileName = '' } of extents) {
-    const explained = objectName(type, fileName) ?? deviceExtent(type, fileName);
+  for (const { type, fileName } of extents) {
+    const shown = showText(fileName ?? '');
+    const explained = objectName(type, shown) ?? deviceExtent(type, shown);
     if (explained !== undefined) return explained;
   }
   return undefined;

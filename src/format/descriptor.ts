@@ -3,9 +3,19 @@
 import { VmdkError } from '../core/errors.ts';
 import { parseCid } from './content-id.ts';
 import { encryptionKey, findRuleProblems, type RulePair, type RuleProblem } from './descriptor-rules.ts';
-import { looksLikeExtent, parseExtentLine, type ExtentFields } from './extent-line.ts';
-import { canonicalEncoding, FALLBACK_ENCODING, fitsEncoding, valueDecoder } from './text-encoding.ts';
-import { parsePair, splitLines, type TextLine, type TextPair } from './text-lines.ts';
+import {
+  chooseEncoding,
+  groupPairs,
+  noteOddLine,
+  noteTail,
+  readExtents,
+  readLines,
+  type ReadExtent,
+  type ReadLine,
+} from './descriptor-reading.ts';
+import { showText } from './plain-text.ts';
+import { valueDecoder } from './text-encoding.ts';
+import { splitLines, type TextLine } from './text-lines.ts';
 
 /** Longest text that is read, in bytes up to the first NUL. */
 export const MAX_DESCRIPTOR_BYTES = 1024 * 1024;
@@ -46,16 +56,10 @@ const CREATE_TYPES: ReadonlyMap<string, CreateType> = new Map<string, CreateType
 ]);
 
 /** One line, byte-exact: `raw` includes its line end. */
-export interface DescriptorLine {
-  readonly raw: Uint8Array;
-  readonly kind: 'blank' | 'comment' | 'extent' | 'pair' | 'other';
-  /** Of a pair: its key in lower case, and which bytes of `raw` are the value without its quotes. */
-  readonly key?: string;
-  readonly value?: { readonly start: number; readonly end: number };
-}
+export type DescriptorLine = ReadLine;
 
 /** What an extent line says (sizes and offsets in sectors), and on which line, counted from 1. */
-export type ExtentLine = ExtentFields & { readonly line: number };
+export type ExtentLine = ReadExtent;
 
 /** Something wrong or odd about the text. Codes are kebab-case and begin `desc-`. */
 export type DescriptorProblem = RuleProblem;
@@ -181,30 +185,6 @@ function limitedLines(body: Uint8Array, path: string): TextLine[] {
   });
 }
 
-interface LinePair extends TextPair {
-  readonly line: number;
-}
-
-function readLines(textLines: readonly TextLine[]): { lines: DescriptorLine[]; pairs: LinePair[] } {
-  const pairs: LinePair[] = [];
-  const lines = textLines.map(({ raw, latin1, start }, index): DescriptorLine => {
-    if (latin1 === '') return { raw, kind: 'blank' };
-    if (latin1.startsWith('#')) return { raw, kind: 'comment' };
-    if (looksLikeExtent(latin1)) return { raw, kind: 'extent' };
-    const pair = parsePair(latin1);
-    if (pair === undefined) return { raw, kind: 'other' };
-    pairs.push({ ...pair, line: index + 1 });
-    const from = start + pair.valueStart;
-    return {
-      raw,
-      kind: 'pair',
-      key: pair.key.toLowerCase(),
-      value: { start: from, end: from + pair.value.length },
-    };
-  });
-  return { lines, pairs };
-}
-
 function requireVersionFirst(
   lines: readonly DescriptorLine[],
   texts: readonly TextLine[],
@@ -217,117 +197,6 @@ function requireVersionFirst(
     ...(index < 0 ? {} : { line: index + 1 }),
     found: index < 0 ? 'nothing but blanks and comments' : showText(texts[index]!.latin1),
     expected: 'a first line "version=..."',
-  });
-}
-
-/** The header's declaration counts before the disk database's. */
-function chooseEncoding(
-  body: Uint8Array,
-  pairs: readonly LinePair[],
-  problems: DescriptorProblem[],
-): { declared: string; used: string } {
-  const find = (key: string) => pairs.find((pair) => pair.key.toLowerCase() === key && pair.value !== '');
-  const [inHeader, inDdb] = [find('encoding'), find('ddb.encoding')];
-  const declaration = inHeader ?? inDdb;
-  const place = declaration === undefined ? {} : { line: declaration.line, found: declaration.value };
-  const canonical = canonicalEncoding(declaration?.value ?? 'utf-8');
-  const declared = declaration?.value ?? 'UTF-8';
-  const warn = (code: string, message: string): void =>
-    void problems.push({ code, severity: 'warning', message, ...place });
-  if (inHeader !== undefined && inDdb !== undefined && canonical !== canonicalEncoding(inDdb.value)) {
-    warn('desc-encoding-conflict', `the header and the disk database declare different encodings`);
-  }
-  if (canonical === undefined) warn('desc-encoding-unknown', 'the declared encoding is not one we know');
-  const wanted = canonical ?? 'utf-8';
-  if (fitsEncoding(body, wanted)) return { declared, used: wanted };
-  if (declaration === undefined) {
-    warn(
-      'desc-encoding-undeclared',
-      `the text is not UTF-8 and declares no encoding: read as ${FALLBACK_ENCODING}`,
-    );
-  } else {
-    warn('desc-encoding-lie', `the bytes do not fit the declared encoding: read as ${FALLBACK_ENCODING}`);
-  }
-  return { declared, used: FALLBACK_ENCODING };
-}
-
-function readExtents(
-  lines: readonly DescriptorLine[],
-  textLines: readonly TextLine[],
-  decode: (latin1: string) => string,
-  problems: DescriptorProblem[],
-): ExtentLine[] {
-  const extents: ExtentLine[] = [];
-  for (const [index, { kind }] of lines.entries()) {
-    if (kind !== 'extent') continue;
-    const line = index + 1;
-    const { extent, slips } = parseExtentLine(textLines[index]!.latin1);
-    for (const slip of slips) {
-      problems.push({ ...slip, line, ...(slip.found === undefined ? {} : { found: decode(slip.found) }) });
-    }
-    if (extent === undefined) continue;
-    const fileName = extent.fileName === undefined ? undefined : decode(extent.fileName);
-    extents.push({ ...extent, fileName, line });
-  }
-  return extents;
-}
-
-/** Values by lower-case key, in order of appearance; quoting slips become problems. */
-function groupPairs(
-  pairs: readonly LinePair[],
-  decode: (latin1: string) => string,
-  problems: DescriptorProblem[],
-): Map<string, RulePair[]> {
-  const values = new Map<string, RulePair[]>();
-  for (const { key, value, quoting, line } of pairs) {
-    const lowerKey = key.toLowerCase();
-    const entry: RulePair = { line, value: decode(value) };
-    const group = values.get(lowerKey);
-    if (group === undefined) values.set(lowerKey, [entry]);
-    else group.push(entry);
-    if (quoting === 'bare' || quoting === 'quoted') continue;
-    const doubled = quoting === 'doubled';
-    problems.push({
-      code: doubled ? 'desc-doubled-quotes' : 'desc-unbalanced-quote',
-      severity: 'error',
-      line,
-      message: doubled
-        ? `quotes are doubled, as spreadsheet programs do on export`
-        : 'a quote is opened and not closed',
-      found: doubled ? `""${entry.value}""` : `"${entry.value}`,
-      expected: `"${entry.value}"`,
-    });
-  }
-  return values;
-}
-
-function noteOddLine(
-  line: DescriptorLine,
-  text: TextLine,
-  number: number,
-  problems: DescriptorProblem[],
-): void {
-  if (text.loneCr) {
-    const message = 'a line ends in a carriage return alone: other programs read on';
-    problems.push({ code: 'desc-lone-cr', severity: 'warning', line: number, message });
-  }
-  if (line.kind !== 'other') return;
-  const message = 'a line that means nothing to us: a comment without its #?';
-  problems.push({ code: 'desc-odd-line', severity: 'warning', line: number, message, found: text.latin1 });
-}
-
-function noteTail(tail: Uint8Array, lineCount: number, problems: DescriptorProblem[]): void {
-  if (tail.length === 0) return;
-  const clean = tail.every((byte) => byte === 0);
-  const message = clean
-    ? `the text is followed by ${tail.length} NUL bytes`
-    : 'the text ends at a NUL, and other bytes follow: they are not read';
-  const severity = clean ? 'info' : 'warning';
-  problems.push({
-    code: clean ? 'desc-nul-tail' : 'desc-bytes-after-nul',
-    severity,
-    line: lineCount,
-    message,
   });
 }
 
@@ -355,15 +224,4 @@ function presentable(problem: DescriptorProblem): DescriptorProblem {
     ...(problem.found === undefined ? {} : { found: showText(problem.found) }),
     ...(problem.expected === undefined ? {} : { expected: showText(problem.expected) }),
   };
-}
-
-const SHOWN_CHARACTERS = 120;
-
-/** Foreign text as a message may show it: not longer than a line, and nothing a terminal would obey. */
-function showText(text: string): string {
-  const cut = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
-  return cut.replace(
-    /\p{Cc}/gu,
-    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
-  );
 }

@@ -1,5 +1,5 @@
 // Which texts may be written between quotes. Rule: nothing that would need VMware's |HH escapes, since nobody else
-// undoes them; such names are refused, not bent.
+// undoes them; such names are refused, not bent. And how foreign text is shown in a message.
 import { VmdkError } from '../core/errors.ts';
 import { encodeText } from './text-encoding.ts';
 
@@ -28,4 +28,15 @@ export function encodeValue(value: string, what: string, encoding = 'utf-8'): Bu
     expected: `characters of ${encoding}`,
     hint: 'Choose a name that this encoding can write.',
   });
+}
+
+const SHOWN_CHARACTERS = 120;
+
+/** Foreign text as a message may show it: not longer than a line, and nothing a terminal would obey. */
+export function showText(text: string): string {
+  const cut = text.length > SHOWN_CHARACTERS ? `${text.slice(0, SHOWN_CHARACTERS)}…` : text;
+  return cut.replace(
+    /\p{Cc}/gu,
+    (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`,
+  );
 }
