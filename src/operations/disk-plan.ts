@@ -1,6 +1,6 @@
 // A disk that is about to be: every file with its exact bytes, decided before anything is made. Carrying a plan
 // out makes all of its files or none, touches no file that exists, and makes the one that opens the disk last.
-import { dirname } from 'node:path';
+import { posix } from 'node:path';
 import { VmdkError, isVmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { roundDown, roundUp, type Sectors } from '../core/units.ts';
@@ -170,7 +170,7 @@ async function writeZeros(
 }
 
 async function syncFolders(store: FileStore, files: readonly PlannedFile[]): Promise<void> {
-  for (const folder of new Set(files.map(({ path }) => dirname(path)))) await store.syncFolder(folder);
+  for (const folder of new Set(files.map(({ path }) => posix.dirname(path)))) await store.syncFolder(folder);
 }
 
 /** The file that opens the disk goes first: what is left of a failed removal cannot be taken for a disk. */
@@ -211,7 +211,12 @@ function targetExists(path: string, cause?: unknown): VmdkError {
     'refused',
     'target-exists',
     'there is a file of this name already, and vmdkit does not overwrite',
-    { path, found: 'an existing file', expected: 'no file', hint: 'Choose another name, or remove it first.' },
+    {
+      path,
+      found: 'an existing file',
+      expected: 'no file',
+      hint: 'Choose another name, or remove it first.',
+    },
     cause,
   );
 }
