@@ -1,0 +1,89 @@
+// Contents as Node streams: backpressure is theirs, reading ahead is ours. Bytes at both ends may be unaligned.
+import { Readable, Writable } from 'node:stream';
+import { SECTOR_BYTES, type Bytes } from '../core/units.ts';
+import { readBytes, writeBytes } from './byte-access.ts';
+import type { SectorSource, SectorTarget } from './sector-source.ts';
+
+const CHUNK_BYTES = 1 << 20;
+
+export interface ReadStreamOptions {
+  /** First byte; 0 unless given. */
+  start?: number | undefined;
+  /** Byte after the last; the end of the disk unless given. */
+  end?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** The contents from `start` to `end`, in chunks of at most 1 MiB. Does not close the source. */
+export function createReadStream(source: SectorSource, options: ReadStreamOptions = {}): Readable {
+  const size = source.capacity * SECTOR_BYTES;
+  const end = options.end ?? size;
+  let at = options.start ?? 0;
+  if (!(at >= 0 && at <= end && end <= size)) {
+    throw new RangeError(`bytes ${at} to ${end} do not lie within a disk of ${size} bytes`);
+  }
+  // One chunk is always being read while another is being consumed.
+  let ahead: Promise<Buffer> | undefined;
+  const readNext = (): Promise<Buffer> | undefined => {
+    if (at >= end) return undefined;
+    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES - (at % CHUNK_BYTES), end - at));
+    const reading = readBytes(source, at as Bytes, chunk).then(() => chunk);
+    reading.catch(() => undefined);
+    at += chunk.length;
+    return reading;
+  };
+  return new Readable({
+    highWaterMark: 2 * CHUNK_BYTES,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    read() {
+      const current = ahead ?? readNext();
+      ahead = current === undefined ? undefined : readNext();
+      if (current === undefined) {
+        this.push(null);
+        return;
+      }
+      current.then(
+        (chunk) => this.push(chunk),
+        (error: unknown) => this.destroy(error instanceof Error ? error : new Error(String(error))),
+      );
+    },
+  });
+}
+
+export interface WriteStreamOptions {
+  /** Where the first byte goes; 0 unless given. */
+  start?: number | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** Writes what it is given from `start` on, and flushes at the end. Does not close the target. */
+export function createWriteStream(target: SectorTarget, options: WriteStreamOptions = {}): Writable {
+  let at = options.start ?? 0;
+  let gathered: Buffer[] = [];
+  let length = 0;
+  // Small pieces become one write that ends on a sector, so that no sector is read back to be completed.
+  const write = async (all: boolean): Promise<void> => {
+    const data = gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered);
+    const usable = all ? length : Math.max(0, length - ((at + length) % SECTOR_BYTES));
+    gathered = usable < length ? [data.subarray(usable)] : [];
+    length -= usable;
+    const from = at;
+    at += usable;
+    await writeBytes(target, from as Bytes, data.subarray(0, usable));
+  };
+  return new Writable({
+    highWaterMark: 2 * CHUNK_BYTES,
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
+    write(chunk: Buffer, _encoding, done) {
+      gathered.push(chunk);
+      length += chunk.length;
+      if (length < CHUNK_BYTES) done();
+      else write(false).then(() => done(), done);
+    },
+    final(done) {
+      write(true)
+        .then(() => target.flush())
+        .then(() => done(), done);
+    },
+  });
+}
