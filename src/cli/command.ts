@@ -1,0 +1,47 @@
+// What a command is: a plain object that declares itself, and a module that is loaded only when it runs. The list of
+// them feeds the parser, the help, the completion and the table in the README.
+import type { Arguments } from './arguments.ts';
+import type { CommandContext } from './context.ts';
+
+export interface OptionSpec {
+  /** Without the two dashes. */
+  readonly name: string;
+  /** One letter. */
+  readonly short?: string;
+  /** What stands for the value in help, e.g. `FILE`; an option without it is a flag. */
+  readonly value?: string;
+  /** The only values it takes. */
+  readonly choices?: readonly string[];
+  /** May be given more than once. */
+  readonly many?: boolean;
+  readonly summary: string;
+}
+
+/** A word that is no option, by position. Only the last may be optional or many. */
+export interface OperandSpec {
+  /** In capitals, as help shows it: `DISK`. */
+  readonly name: string;
+  readonly optional?: boolean;
+  /** One or more of them. */
+  readonly many?: boolean;
+}
+
+export interface CommandSpec {
+  readonly name: string;
+  /** One line: what it does, for the list of commands. */
+  readonly summary: string;
+  readonly operands: readonly OperandSpec[];
+  readonly options?: readonly OptionSpec[];
+  /** True adds the options that say how disks are opened: --allow, --map and so on. */
+  readonly opensDisks?: boolean;
+  /** Whole command lines that help shows. */
+  readonly examples?: readonly string[];
+  /** Paragraphs that help shows after the options. */
+  readonly notes?: readonly string[];
+  load(): Promise<CommandModule>;
+}
+
+export interface CommandModule {
+  /** Does the work; resolves to the exit code. */
+  run(args: Arguments, context: CommandContext): Promise<number>;
+}

@@ -1,0 +1,35 @@
+// What a command has around it: where results and talk go, how much of each, when to stop. Rule: stdout is data,
+// stderr is talk, and a command never touches `process`.
+import type { TaskOptions } from '../core/task.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import type { CommandSpec } from './command.ts';
+import type { Output, Paint } from './output.ts';
+
+export type OutputFormat = 'human' | 'json' | 'ndjson';
+
+export interface CommandContext {
+  /** Every command there is: for help and completion. */
+  readonly commands: readonly CommandSpec[];
+  readonly format: OutputFormat;
+  readonly quiet: boolean;
+  readonly verbose: boolean;
+  readonly force: boolean;
+  /** Aborted by a signal, or when nobody reads the output any more. */
+  readonly signal: AbortSignal;
+  readonly stdout: Output;
+  readonly stdin: NodeJS.ReadStream;
+  /** The real file system, with or without natives. */
+  readonly store: FileStore;
+  /** Colours for text that goes to `talk`. */
+  readonly paint: Paint;
+  /** A line on stderr; nothing with --quiet. */
+  talk(text: string): void;
+  /** A line on stderr, with --verbose only. */
+  detail(text: string): void;
+  /** Something is odd, yet the work goes on: a line on stderr, also with --quiet left out. */
+  warn(text: string): void;
+  /** Runs `work` with the signal and with progress shown as asked for; what was drawn is cleared however it ends. */
+  withProgress<T>(work: (task: TaskOptions) => Promise<T>): Promise<T>;
+  /** One JSON document on stdout: indented with --output json, one line with ndjson. */
+  printJson(value: unknown): Promise<void>;
+}

@@ -1,0 +1,65 @@
+// The options every command takes, and those of every command that opens disks. Rule: an option means the same in
+// every command that has it.
+import type { OptionSpec } from './command.ts';
+
+export const GLOBAL_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'output',
+    value: 'FORMAT',
+    choices: ['human', 'json', 'ndjson'],
+    summary: 'how results are printed (default human)',
+  },
+  { name: 'json', summary: 'the same as --output json' },
+  { name: 'quiet', short: 'q', summary: 'no talk on stderr but errors' },
+  { name: 'verbose', short: 'v', summary: 'more talk on stderr' },
+  {
+    name: 'progress',
+    value: 'WHEN',
+    choices: ['auto', 'always', 'never', 'json'],
+    summary: 'progress on stderr (default auto: a bar on a terminal, a line now and then elsewhere)',
+  },
+  {
+    name: 'color',
+    value: 'WHEN',
+    choices: ['auto', 'always', 'never'],
+    summary: 'colours (default auto: on a terminal)',
+  },
+  { name: 'force', summary: 'go ahead where a refusal says that this may be done' },
+  { name: 'no-native', summary: 'do without the optional native package' },
+  { name: 'help', short: 'h', summary: 'show help' },
+  { name: 'version', short: 'V', summary: 'show the version' },
+];
+
+export const DISK_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'root',
+    value: 'DIR',
+    summary: 'look below DIR for what hints place in /vmfs/volumes/… or on a [datastore]',
+  },
+  {
+    name: 'map',
+    value: 'FROM=TO',
+    many: true,
+    summary: 'look below TO for parents whose hint begins with FROM',
+  },
+  {
+    name: 'allow',
+    value: 'DIR',
+    many: true,
+    summary: 'let disks lead to files below DIR; parents are also searched there',
+  },
+  { name: 'confine', value: 'DIR', summary: 'open nothing outside DIR' },
+  { name: 'accept-mismatch', summary: 'read on when the CID or the size of a parent does not fit' },
+  {
+    name: 'noaccess',
+    value: 'WHAT',
+    choices: ['refuse', 'zeros'],
+    summary: 'extents marked NOACCESS (default refuse)',
+  },
+  {
+    name: 'journal',
+    value: 'WHAT',
+    choices: ['refuse', 'ignore'],
+    summary: 'a seSparse journal that was not replayed (default refuse)',
+  },
+];

@@ -1,0 +1,111 @@
+// The command line: reads the arguments, loads the one command that is asked for, runs it, and turns whatever happens
+// into an exit code. Rule: nothing here knows what a command does.
+import type { TaskOptions } from '../core/task.ts';
+import { createNodeFileStore } from '../storage/node-file-store.ts';
+import { parseCommandLine, type Arguments } from './arguments.ts';
+import { COMMANDS } from './commands.ts';
+import type { CommandContext } from './context.ts';
+import { describeFailure, EXIT, exitCodeOf } from './failure.ts';
+import { catchSignals, InterruptedError } from './interruption.ts';
+import { createOutput, OutputClosedError, paintFor } from './output.ts';
+
+/** Runs one command line and resolves to its exit code. Never rejects. */
+export async function main(argv: readonly string[]): Promise<number> {
+  const controller = new AbortController();
+  const signals = catchSignals(controller);
+  // Until the arguments are understood, only their plain words can say how errors are wanted.
+  let style = { json: asksForJson(argv), verbose: false, paint: paintFor(process.stderr, 'auto') };
+  try {
+    const { command, args } = parseCommandLine(argv, COMMANDS);
+    const context = createContext(args, controller);
+    style = { json: context.format !== 'human', verbose: context.verbose, paint: context.paint };
+    if (args.flag('version')) return await printVersion(context);
+    if (command === undefined || args.flag('help')) {
+      const { commandHelp, generalHelp } = await import('./help.ts');
+      const asked = args.flag('help');
+      const { paint } = asked ? context.stdout : context;
+      const text = command === undefined ? generalHelp(COMMANDS, paint) : commandHelp(command, paint);
+      if (asked) await context.stdout.write(text);
+      else process.stderr.write(text);
+      return asked ? EXIT.done : EXIT.usage;
+    }
+    const { run } = await command.load();
+    return await run(args, context);
+  } catch (error) {
+    const reason: unknown = controller.signal.aborted ? controller.signal.reason : error;
+    if (reason instanceof InterruptedError) return reason.exitCode;
+    if (reason instanceof OutputClosedError) return EXIT.done;
+    process.stderr.write(describeFailure(error, style));
+    return exitCodeOf(error);
+  } finally {
+    signals.dispose();
+  }
+}
+
+function createContext(args: Arguments, controller: AbortController): CommandContext {
+  const quiet = args.flag('quiet');
+  const verbose = args.flag('verbose');
+  const color = choice(args, 'color', ['auto', 'always', 'never'] as const);
+  const format = args.flag('json') ? 'json' : choice(args, 'output', ['human', 'json', 'ndjson'] as const);
+  const stdout = createOutput(process.stdout, color, (reason) => controller.abort(reason));
+  const paint = paintFor(process.stderr, color);
+  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  return {
+    commands: COMMANDS,
+    format,
+    quiet,
+    verbose,
+    force: args.flag('force'),
+    signal: controller.signal,
+    stdout,
+    stdin: process.stdin,
+    store: createNodeFileStore({ native: !args.flag('no-native') }),
+    paint,
+    talk: (text) => (quiet ? undefined : say(text)),
+    detail: (text) => (verbose && !quiet ? say(paint('dim', text)) : undefined),
+    warn: (text) => (quiet ? undefined : say(`vmdkit: ${paint('yellow', 'warning:')} ${text}`)),
+    withProgress: (work) => withProgress(args, controller.signal, quiet, work),
+    printJson: (value) => stdout.line(JSON.stringify(value, undefined, format === 'json' ? 2 : undefined)),
+  };
+}
+
+async function withProgress<T>(
+  args: Arguments,
+  signal: AbortSignal,
+  quiet: boolean,
+  work: (task: TaskOptions) => Promise<T>,
+): Promise<T> {
+  const mode = choice(args, 'progress', ['auto', 'always', 'never', 'json'] as const);
+  if (mode === 'never' || (mode === 'auto' && quiet)) return work({ signal });
+  const { barView, lineView } = await import('./progress.ts');
+  const lines = mode === 'json' ? 'json' : mode === 'always' ? 'eager' : 'lines';
+  const asBar = process.stderr.isTTY === true && mode !== 'json';
+  const view = asBar ? await barView(process.stderr) : lineView(process.stderr, lines);
+  try {
+    return await work({ signal, onProgress: (progress) => view.show(progress) });
+  } finally {
+    view.end();
+  }
+}
+
+/** The value of an option with choices; the first choice when it is not given. */
+function choice<const T extends string>(args: Arguments, name: string, choices: readonly [T, ...T[]]): T {
+  const given = args.text(name);
+  return choices.find((value) => value === given) ?? choices[0];
+}
+
+async function printVersion(context: CommandContext): Promise<number> {
+  const url = new URL('../../package.json', import.meta.url);
+  const { default: manifest } = (await import(url.href, { with: { type: 'json' } })) as {
+    default: { version: string };
+  };
+  await context.stdout.line(manifest.version);
+  return EXIT.done;
+}
+
+function asksForJson(argv: readonly string[]): boolean {
+  return argv.some((word, index) => {
+    if (word === '--json' || word === '--output=json' || word === '--output=ndjson') return true;
+    return /^(?:nd)?json$/.test(word) && argv[index - 1] === '--output';
+  });
+}

@@ -1,0 +1,34 @@
+// Numbers for people: sizes in powers of 1024 with the exact bytes where it matters, rates, times, names of files.
+import prettyBytes from 'pretty-bytes';
+
+/** `1.5 GiB` */
+export function sizeText(bytes: number): string {
+  return prettyBytes(bytes, { binary: true, maximumFractionDigits: bytes < 1024 ? 0 : 2 });
+}
+
+/** `1.5 GiB (1,610,612,736 bytes)`; below 1 KiB the bytes alone. */
+export function exactSizeText(bytes: number): string {
+  return bytes < 1024 ? `${bytes} bytes` : `${sizeText(bytes)} (${grouped(bytes)} bytes)`;
+}
+
+export function rateText(bytesPerSecond: number): string {
+  return `${prettyBytes(bytesPerSecond, { binary: true, maximumFractionDigits: 0 })}/s`;
+}
+
+/** `8 s`, `3 min 20 s`, `2 h 5 min` */
+export function timeText(seconds: number): string {
+  const whole = Math.ceil(seconds);
+  if (whole < 60) return `${whole} s`;
+  if (whole < 3600) return `${Math.floor(whole / 60)} min ${whole % 60} s`;
+  return `${Math.floor(whole / 3600)} h ${Math.floor((whole % 3600) / 60)} min`;
+}
+
+/** `1,610,612,736` */
+export function grouped(value: number): string {
+  return value.toLocaleString('en-US');
+}
+
+/** `1 extent`, `2 extents` */
+export function plural(count: number, one: string): string {
+  return `${grouped(count)} ${one}${count === 1 ? '' : 's'}`;
+}
