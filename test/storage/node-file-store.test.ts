@@ -1,12 +1,11 @@
 // The real file system: what every store promises, with both ways of reading, and what only a real one can do.
-import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createNodeFileStore, type NodeFileStoreOptions } from '../../src/storage/node-file-store.ts';
-import { contentOf, describeStore, expectFailure, put } from './store-suite.ts';
+import { contentOf, describeStore, expectFailure, makeFifo, put } from './store-suite.ts';
 
 const makeIn = (options: NodeFileStoreOptions) => () => {
   const folder = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), 'vmdkit-store-')));
@@ -49,7 +48,7 @@ describe('the store on node:fs', () => {
   it.each(['read', 'update'] as const)(
     'refuses devices, FIFOs and sockets at once when opened to %s',
     async (mode) => {
-      execFileSync('mkfifo', [at('fifo')]);
+      makeFifo(at('fifo'));
       const server = createServer();
       await new Promise<void>((resolve) => server.listen(at('socket'), resolve));
       const open = (path: string): Promise<unknown> =>
@@ -78,7 +77,7 @@ describe('the store on node:fs', () => {
   });
 
   it('names the kinds of what is no file', async () => {
-    execFileSync('mkfifo', [at('fifo')]);
+    makeFifo(at('fifo'));
     expect((await store.resolve(at('fifo'))).kind).toBe('fifo');
     expect((await store.resolve('/dev/zero')).kind).toBe('device');
   });

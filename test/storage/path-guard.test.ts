@@ -1,5 +1,4 @@
 // What a disk may lead to, tried with real links, FIFOs, devices and neighbours whose names begin alike.
-import { execFileSync } from 'node:child_process';
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -8,6 +7,7 @@ import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
 import { createPathGuard, type PathGuardOptions } from '../../src/storage/path-guard.ts';
+import { makeFifo } from './store-suite.ts';
 
 let base: string;
 let asked: string[];
@@ -103,7 +103,7 @@ describe('an extent', () => {
   });
 
   it('is a regular file and nothing else', async () => {
-    execFileSync('mkfifo', [at('ds/vm/fifo')]);
+    makeFifo(at('ds/vm/fifo'));
     fs.symlinkSync('/dev/zero', at('ds/vm/zero'));
     const refused = { kind: 'refused', code: 'not-a-regular-file' };
     await expect(extent('fifo')).rejects.toMatchObject({ ...refused, context: { found: 'a FIFO' } });

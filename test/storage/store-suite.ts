@@ -1,5 +1,6 @@
 // What every FileStore promises, as one suite: run against node:fs, memfs and memory, so that code tested on one
 // of them works on the others.
+import { execFileSync } from 'node:child_process';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import type { FileStore } from '../../src/storage/file-store.ts';
 
@@ -28,6 +29,11 @@ export async function put(store: FileStore, path: string, content: string | Uint
   const file = await store.create(path);
   await file.write(typeof content === 'string' ? text(content) : content, 0);
   await file.close();
+}
+
+/** Makes a FIFO, which Node cannot. */
+export function makeFifo(path: string): void {
+  execFileSync('sh', ['-c', 'mkfifo "$0"', path]);
 }
 
 /** Asserts that `work` fails with a VmdkError of this code which names the path. */

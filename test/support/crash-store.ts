@@ -53,17 +53,8 @@ function newCrashStore(): CrashStore {
   const log: string[] = [];
   let crashIndex = Infinity;
 
-  const assertPower = (): void => {
-    if (log.length > crashIndex) throw new VmdkError('io', 'power-cut', 'the power is cut');
-  };
-  /** Counts one operation as begun; at the crash, its effect is noted as unsynced and the caller told of failure. */
-  const begin = (what: string, note: () => () => void): (() => void) => {
-    assertPower();
-    log.push(what);
-    const complete = note();
-    assertPower();
-    return complete;
-  };
+  const power = powerOf(log, () => crashIndex);
+  const assertPower = (): void => power.assert();
   const nodeOf = async (path: string): Promise<string> => (await live.resolve(path)).identity;
   /** Where a name is: its folder's node and the name in it. */
   const slotOf = async (path: string) => ({
@@ -71,66 +62,18 @@ function newCrashStore(): CrashStore {
     name: posix.basename(path),
   });
 
-  const reading = (file: RandomAccessFile): RandomAccessFile => ({
-    path: file.path,
-    size: async () => {
-      assertPower();
-      return file.size();
-    },
-    readExactly: async (into, at) => {
-      assertPower();
-      return file.readExactly(into, at);
-    },
-    close: () => file.close(),
-  });
-  const writing = (file: WritableFile, node: string): WritableFile => {
-    let closed = false;
-    const assertOpen = (): void => {
-      if (closed) throw fileClosed(file.path);
-    };
-    return {
-      ...reading(file),
-      write: async (data, at) => {
-        assertOpen();
-        assertPosition(at, data.length);
-        const complete = begin(`write ${file.path} ${at}+${data.length}`, () =>
-          image.write(node, data.slice(), at),
-        );
-        await file.write(data, at);
-        complete();
-      },
-      resize: async (size) => {
-        assertOpen();
-        assertPosition(size, 0);
-        const complete = begin(`resize ${file.path} ${size}`, () => image.resize(node, size));
-        await file.resize(size);
-        complete();
-      },
-      sync: async () => {
-        assertOpen();
-        const complete = begin(`sync ${file.path}`, () => image.sync(node));
-        await file.sync();
-        complete();
-      },
-      close: async () => {
-        closed = true;
-        await file.close();
-      },
-    };
-  };
-
   function open(path: string, mode: 'read'): Promise<RandomAccessFile>;
   function open(path: string, mode: 'update'): Promise<WritableFile>;
   async function open(path: string, mode: 'read' | 'update'): Promise<RandomAccessFile> {
     assertPower();
-    if (mode === 'read') return reading(await live.open(path, 'read'));
-    return writing(await live.open(path, 'update'), await nodeOf(path));
+    if (mode === 'read') return reading(power, await live.open(path, 'read'));
+    return writing(power, image, await live.open(path, 'update'), await nodeOf(path));
   }
 
   /** A change of names: in the live store at once, on the medium when its folders are synced. */
   const change = async (what: string, inLive: () => Promise<() => () => void>): Promise<void> => {
     assertPower();
-    begin(what, await inLive())();
+    power.begin(what, await inLive())();
   };
   const make = (what: string, path: string, isFolder: boolean, inLive: () => Promise<void>): Promise<void> =>
     change(`${what} ${path}`, async () => {
@@ -158,7 +101,7 @@ function newCrashStore(): CrashStore {
       let file: WritableFile | undefined;
       await make('create', path, false, async () => void (file = await live.create(path)));
       if (file === undefined) throw new TypeError('nothing was created');
-      return writing(file, await nodeOf(path));
+      return writing(power, image, file, await nodeOf(path));
     },
     replace: async (path, data) => {
       if ((await store.exists(path)) && (await store.resolve(path)).kind !== 'file')
@@ -204,6 +147,80 @@ function newCrashStore(): CrashStore {
     },
   };
   return store;
+}
+
+/** Whether there is power, and the count of what uses it. */
+interface Power {
+  assert(): void;
+  /** Counts one operation as begun; at the crash, its effect is noted as unsynced and the caller told of failure. */
+  begin(what: string, note: () => () => void): () => void;
+}
+
+function powerOf(log: string[], crashIndex: () => number): Power {
+  const assert = (): void => {
+    if (log.length > crashIndex()) throw new VmdkError('io', 'power-cut', 'the power is cut');
+  };
+  return {
+    assert,
+    begin: (what, note) => {
+      assert();
+      log.push(what);
+      const complete = note();
+      assert();
+      return complete;
+    },
+  };
+}
+
+function reading(power: Power, file: RandomAccessFile): RandomAccessFile {
+  return {
+    path: file.path,
+    size: async () => {
+      power.assert();
+      return file.size();
+    },
+    readExactly: async (into, at) => {
+      power.assert();
+      return file.readExactly(into, at);
+    },
+    close: () => file.close(),
+  };
+}
+
+function writing(power: Power, image: CrashImage, file: WritableFile, node: string): WritableFile {
+  let closed = false;
+  const assertOpen = (): void => {
+    if (closed) throw fileClosed(file.path);
+  };
+  return {
+    ...reading(power, file),
+    write: async (data, at) => {
+      assertOpen();
+      assertPosition(at, data.length);
+      const complete = power.begin(`write ${file.path} ${at}+${data.length}`, () =>
+        image.write(node, data.slice(), at),
+      );
+      await file.write(data, at);
+      complete();
+    },
+    resize: async (size) => {
+      assertOpen();
+      assertPosition(size, 0);
+      const complete = power.begin(`resize ${file.path} ${size}`, () => image.resize(node, size));
+      await file.resize(size);
+      complete();
+    },
+    sync: async () => {
+      assertOpen();
+      const complete = power.begin(`sync ${file.path}`, () => image.sync(node));
+      await file.sync();
+      complete();
+    },
+    close: async () => {
+      closed = true;
+      await file.close();
+    },
+  };
 }
 
 async function copyFolder(from: FileStore, to: FileStore, folder: string): Promise<void> {
