@@ -4,6 +4,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { createReadStream } from '../../src/block/streams.ts';
+import type { Chain } from '../../src/chain/chain.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { SECTOR_BYTES } from '../../src/core/units.ts';
 import { corpusFolder } from '../support/peer-tools.ts';
@@ -23,7 +24,9 @@ describe('real disks written by others', () => {
     it('are read where the corpus is present (it is not here)', () => expect(corpus).toBeUndefined());
     return;
   }
-  const { files } = JSON.parse(readFileSync(join(corpus, 'expected.json'), 'utf8')) as { files: CorpusFile[] };
+  const { files } = JSON.parse(readFileSync(join(corpus, 'expected.json'), 'utf8')) as {
+    files: CorpusFile[];
+  };
 
   for (const { name, rawSha256, rawBytes } of files.filter(({ role }) => role === 'disk')) {
     it(`reads ${name} as recorded`, { timeout: 300_000 }, async () => {
@@ -64,7 +67,7 @@ describe('real disks written by others', () => {
   }
 });
 
-async function hashSparse(chain: Awaited<ReturnType<typeof openChain>>): Promise<string> {
+async function hashSparse(chain: Chain): Promise<string> {
   const hash = createHash('sha256');
   for await (const chunk of createReadStream(chain)) hash.update(chunk as Buffer);
   return hash.digest('hex');
