@@ -51,7 +51,7 @@ export async function createDelta(
       random: options.random ?? randomBytes,
     });
     const guard = createPathGuard({ store, allow: options.allow, confine: options.confine });
-    const notes = await hintNotes(guard, posix.join(folder, posix.basename(path)), hint);
+    const notes = await hintNotes(guard, posix.join(folder, posix.basename(path)), hint, chain.leaf);
     await carryOutPlan(store, plan, options);
     return { ...plan, notes: [...plan.notes, ...notes] };
   } finally {

@@ -1,5 +1,6 @@
 // parentFileNameHint of a new delta: where its parent is, as seen from the delta, and whether it will be found there.
 import { posix } from 'node:path';
+import { parentCandidates } from '../chain/parent-candidates.ts';
 import { isVmdkError } from '../core/errors.ts';
 import { assertFileName } from '../storage/file-names.ts';
 import type { PathGuard } from '../storage/path-guard.ts';
@@ -15,21 +16,32 @@ export function parentHintFor(style: HintStyle, folder: string, parentPath: stri
   return readsAsAddress(relative) ? `./${relative}` : relative;
 }
 
-/** What a user must know when readers will not follow the hint by themselves; nothing when they will. */
-export async function hintNotes(guard: PathGuard, childPath: string, hint: string): Promise<string[]> {
-  const leadsTo = posix.resolve(posix.dirname(childPath), hint);
-  try {
-    await guard.assertParentAllowed(leadsTo, childPath);
-    return [];
-  } catch (error) {
-    if (isVmdkError(error, 'outside-allowed-folders')) {
-      return [
-        `the parent lies outside the delta's surroundings: open it with --allow ${posix.dirname(leadsTo)}`,
-      ];
+/**
+ * What a user must know when readers will not find the parent by the hint alone; nothing when they will. `childPath`
+ * is the real path that the delta will have.
+ */
+export async function hintNotes(
+  guard: PathGuard,
+  childPath: string,
+  hint: string,
+  parent: { readonly path: string; readonly identity: string },
+): Promise<string[]> {
+  let outside = false;
+  for (const candidate of parentCandidates(hint, childPath, [])) {
+    try {
+      const found = await guard.assertParentAllowed(candidate, childPath);
+      if (found.identity === parent.identity) return [];
+    } catch (error) {
+      if (!isVmdkError(error)) throw error;
+      outside ||= error.code === 'outside-allowed-folders' && candidate === parent.path;
     }
-    if (isVmdkError(error)) return [`no parent is at ${leadsTo}, where the hint leads from here`];
-    throw error;
   }
+  if (outside) {
+    return [
+      `the parent lies outside the delta's surroundings: open it with --allow ${posix.dirname(parent.path)}`,
+    ];
+  }
+  return [`from here the hint ${hint} does not lead to the parent: open it with a path map`];
 }
 
 /** `[x] base.vmdk` would be read as a datastore, `nbd:base.vmdk` as a protocol. */

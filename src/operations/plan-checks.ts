@@ -2,7 +2,7 @@
 // found and the number allowed.
 import { posix } from 'node:path';
 import { VmdkError, isVmdkError } from '../core/errors.ts';
-import { isPowerOfTwo, type Sectors } from '../core/units.ts';
+import { ceilDiv, isPowerOfTwo, type Sectors } from '../core/units.ts';
 import { COWD_MAX_CAPACITY } from '../format/cowd-layout.ts';
 import { createTypeOf } from '../format/descriptor.ts';
 import { SESPARSE_GRAIN } from '../format/sesparse-header.ts';
@@ -13,6 +13,8 @@ import { assertFileName } from '../storage/file-names.ts';
 /** Grains of a hosted sparse extent, in sectors: what readers accept, and what all of them do. */
 const SPARSE_GRAINS = { least: 1, most: 2 ** 21, usualLeast: 8, usualMost: 128 } as const;
 const COWD_GRAINS = { least: 1, most: 2048 } as const;
+/** More would not fit the longest descriptor that programs read. */
+const MOST_EXTENTS = 32_768;
 
 /**
  * The canonical spelling of a wanted createType, which must be one of `among`.
@@ -109,14 +111,23 @@ export function assertSeSparseFits(capacity: Sectors, path: string): void {
   throw tooLarge('nothing is known of seSparse beyond 64 TiB', capacity, SESPARSE_MAX_CAPACITY, path);
 }
 
-/** @throws VmdkError `usage` `bad-split-size` unless it is whole grains. */
-export function assertSplit(splitSectors: number, grainSize: number, path: string): void {
-  if (Number.isSafeInteger(splitSectors) && splitSectors > 0 && splitSectors % grainSize === 0) return;
-  throw new VmdkError('usage', 'bad-split-size', 'extents must hold whole grains', {
+/** @throws VmdkError `usage` `bad-split-size` unless it is whole grains; `too-many-extents`. */
+export function assertSplit(capacity: Sectors, splitSectors: number, grainSize: number, path: string): void {
+  if (!Number.isSafeInteger(splitSectors) || splitSectors <= 0 || splitSectors % grainSize !== 0) {
+    throw new VmdkError('usage', 'bad-split-size', 'extents must hold whole grains', {
+      path,
+      field: 'split size',
+      found: `${splitSectors} sectors`,
+      expected: `a multiple of ${grainSize} sectors`,
+    });
+  }
+  const extents = ceilDiv(capacity, splitSectors);
+  if (extents <= MOST_EXTENTS) return;
+  throw new VmdkError('usage', 'too-many-extents', 'a descriptor cannot name so many extents', {
     path,
-    field: 'split size',
-    found: `${splitSectors} sectors`,
-    expected: `a multiple of ${grainSize} sectors`,
+    found: extents,
+    expected: `at most ${MOST_EXTENTS}`,
+    hint: 'Split into larger extents, or take a type that is not split.',
   });
 }
 

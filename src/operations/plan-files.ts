@@ -163,7 +163,7 @@ function flatExtent(shape: DiskShape, path: string, type: 'FLAT' | 'VMFS', secto
 
 /** Sizes of the extents of a split disk: all full but the last. */
 function piecesOf({ path, capacity, splitSectors = SPLIT_SECTORS }: DiskShape, grainSize: number): number[] {
-  check.assertSplit(splitSectors, grainSize, path);
+  check.assertSplit(capacity, splitSectors, grainSize, path);
   const pieces: number[] = [];
   for (let rest: number = capacity; rest > 0; rest -= splitSectors) pieces.push(Math.min(rest, splitSectors));
   return pieces;
