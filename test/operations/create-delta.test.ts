@@ -18,9 +18,7 @@ describe('createDelta', () => {
   it.each(NEW_DELTA_TYPES)('makes a %s delta that reads as its parent does', async (type) => {
     const fs = createMemoryFileStore();
     await createDisk('/base.vmdk', CAPACITY, { fs });
-    const content = Buffer.alloc(CAPACITY).map(
-      (_, index) => (index * 7) & 0xff,
-    );
+    const content = Buffer.alloc(CAPACITY).map((_, index) => (index * 7) & 0xff);
     const base = await openChain('/base.vmdk', 'update', { fs });
     await base.write(sectors(0), content);
     await base.close();
@@ -148,7 +146,7 @@ describe('createDelta on the real file system', () => {
   });
   afterEach(() => rm(folder, { recursive: true }));
 
-  it('changes neither bytes nor times of the parent's files and folder', async () => {
+  it('changes neither bytes nor times of any file of the parent, nor of its folder', async () => {
     const base = join(folder, 'base/base.vmdk');
     await createDisk(base, CAPACITY, { type: 'twoGbMaxExtentSparse' });
     const files = [join(folder, 'base'), base, join(folder, 'base/base-s001.vmdk')];
