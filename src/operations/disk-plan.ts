@@ -64,7 +64,7 @@ const BLOCK = 4096;
 const FILL = new Uint8Array(1024 * 1024);
 
 /** Bytes that the plan will really occupy on disk, in whole file-system blocks of 4 KiB; holes are free. */
-export function allocatedBytes(plan: DiskPlan): number {
+export function allocatedBytes(plan: Pick<DiskPlan, 'files'>): number {
   return plan.files.reduce((sum, file) => sum + allocatedBytesOf(file), 0);
 }
 

@@ -66,7 +66,7 @@ export function planFiles(shape: DiskShape, head: Head): { files: PlannedFile[];
   check.assertNewName(path);
   check.assertSomeCapacity(shape.capacity, path);
   if (createType === 'monolithicSparse') return planEmbedded(shape, head);
-  const { extents, notes } = planExtents(shape);
+  const { extents, notes } = planExtents(shape, createType);
   const lines = extents.map(({ line }) => line);
   const text = composeDescriptor({ ...head, createType, extents: lines }, MOST_TEXT_BYTES);
   const descriptor = { path, size: text.length, parts: [{ at: 0, data: text }] };
@@ -84,20 +84,23 @@ function planEmbedded(shape: DiskShape, head: Head): { files: PlannedFile[]; not
   return { files: [{ path, size: layout.overHead * SECTOR_BYTES, parts }], notes };
 }
 
-function planExtents(shape: DiskShape): { extents: PlannedExtent[]; notes: string[] } {
-  switch (shape.createType) {
-    case 'twoGbMaxExtentSparse':
-      return planSplitSparse(shape);
+function planExtents(
+  shape: DiskShape,
+  createType: Exclude<NewDiskType, 'monolithicSparse'>,
+): { extents: PlannedExtent[]; notes: string[] } {
+  switch (createType) {
+    case 'monolithicFlat':
+      return { extents: [flatExtent(shape, flatNameFor(shape.path), 'FLAT', shape.capacity)], notes: [] };
+    case 'vmfs':
+      return { extents: [flatExtent(shape, flatNameFor(shape.path), 'VMFS', shape.capacity)], notes: [] };
     case 'twoGbMaxExtentFlat':
       return { extents: planSplitFlat(shape), notes: [] };
+    case 'twoGbMaxExtentSparse':
+      return planSplitSparse(shape);
     case 'vmfsSparse':
       return planCowd(shape);
     case 'seSparse':
       return planSeSparse(shape);
-    default: {
-      const type = shape.createType === 'vmfs' ? 'VMFS' : 'FLAT';
-      return { extents: [flatExtent(shape, flatNameFor(shape.path), type, shape.capacity)], notes: [] };
-    }
   }
 }
 
