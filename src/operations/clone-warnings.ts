@@ -1,0 +1,70 @@
+// What a user should know of a plan before it is carried out: each warning names the way out.
+import { posix } from 'node:path';
+import { isVmdkError } from '../core/errors.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import { createPathGuard, type PathGuard } from '../storage/path-guard.ts';
+import type { CloneBase } from './clone-bases.ts';
+import type { CloneProblem, CloneShape, PlannedClone } from './clone-types.ts';
+import type { InterruptedRun } from './interrupted-runs.ts';
+import { hintNotes } from './parent-hint.ts';
+
+export interface WarningFacts extends CloneShape {
+  readonly clones: readonly PlannedClone[];
+  readonly interrupted: readonly InterruptedRun[];
+  /** Roots that opening the bases was allowed. */
+  readonly allow: readonly string[];
+}
+
+export async function warningsOf(store: FileStore, facts: WarningFacts): Promise<CloneProblem[]> {
+  // As somebody will open a clone who knows nothing of how it was made.
+  const guard = createPathGuard({ store });
+  const warnings = facts.interrupted.map(interruptedWarning);
+  for (const [index, base] of facts.bases.entries()) {
+    for (const { code, message, path, severity } of base.findings) {
+      if (severity !== 'info') warnings.push({ code: code.toLowerCase(), message, path });
+    }
+    warnings.push(...(await reachWarnings(guard, facts, index)));
+    if (facts.allow.length > 0) warnings.push(...(await belowWarnings(guard, base)));
+    for (const note of facts.templates[index]!.notes) warnings.push({ code: 'delta-type', message: note });
+  }
+  return warnings;
+}
+
+function interruptedWarning({ path, fate }: InterruptedRun): CloneProblem {
+  const message = `a run that was interrupted is ${fate} first`;
+  return { code: 'interrupted-run', message, path };
+}
+
+async function reachWarnings(
+  guard: PathGuard,
+  { clones, bases, hints, layout }: WarningFacts,
+  index: number,
+): Promise<CloneProblem[]> {
+  const disk = clones[0]!.disks[index]!;
+  const notes = await hintNotes(guard, disk.path, hints[index]!, bases[index]!);
+  if (notes.length === 0) return [];
+  const around = posix.dirname(bases[index]!.path);
+  const closer =
+    layout === 'folders'
+      ? `make them in a folder that also holds ${around}, or with --layout files beside that folder`
+      : `make them in a folder beside or around ${around}`;
+  return notes.map((note) => ({
+    code: 'base-out-of-reach',
+    message: `each clone needs to be told where its base is: ${note}. To do without, ${closer}`,
+    path: disk.path,
+  }));
+}
+
+async function belowWarnings(guard: PathGuard, { path, links }: CloneBase): Promise<CloneProblem[]> {
+  for (const [index, child] of links.slice(0, -1).entries()) {
+    const parent = links[index + 1]!.path;
+    try {
+      await guard.assertParentAllowed(parent, child.path);
+    } catch (error) {
+      if (!isVmdkError(error)) throw error;
+      const message = `clones open only as this base does: with --allow ${posix.dirname(parent)}`;
+      return [{ code: 'base-needs-allow', message, path }];
+    }
+  }
+  return [];
+}
