@@ -13,7 +13,11 @@ const GAP_WORTH_READING = 4096;
 const READS_IN_FLIGHT = 8;
 
 /** Reads `range` of `source` by its map. `into` must hold exactly `range.count` sectors. */
-export async function readMapped(source: SectorSource, range: SectorRange, into: Uint8Array): Promise<void> {
+export async function readMapped(
+  source: Pick<SectorSource, 'map'>,
+  range: SectorRange,
+  into: Uint8Array,
+): Promise<void> {
   assertFits(range, into);
   let done = 0;
   while (done < range.count) {
@@ -37,6 +41,20 @@ export async function readRuns(runs: RunList, into: Uint8Array): Promise<void> {
   }
   const reads = data.length > 8 ? gather(runs, data) : data.map((index) => [index]);
   await inFlight(reads, (members) => carryOut(runs, members, into));
+}
+
+/** Fills `into` with the sectors of `range`, which `runs` cover; most small reads lie within one run. */
+export async function readWithin(runs: RunList, range: SectorRange, into: Uint8Array): Promise<void> {
+  const index = runs.indexOf(range.start);
+  if (runs.endAt(index) < range.start + range.count) return readRuns(runs.slice(range), into);
+  const origin = runs.originAt(index);
+  if (origin === undefined) {
+    into.fill(0);
+    return;
+  }
+  const skipped = range.start - runs.startAt(index);
+  const offset = runs.offsetAt(index) + (origin.compressed ? 0 : skipped * SECTOR_BYTES);
+  await origin.read(into, offset, runs.sectorAt(index) + skipped);
 }
 
 /** Groups data runs that lie (nearly) one after the other in one file. */

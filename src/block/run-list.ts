@@ -38,6 +38,12 @@ export interface SectorRun {
 const ABSENT = 0;
 const ZERO = 1;
 const DATA = 2;
+/** Columns of `#numbers`. */
+const NUMBERS = 3;
+const OFFSET = 1;
+const SECTOR = 2;
+const STATE_BITS = 3;
+const DEPTH_SHIFT = 2;
 const STATES: readonly SectorState[] = ['absent', 'zero', 'data'];
 
 export class RunList implements Iterable<SectorRun> {
@@ -47,21 +53,17 @@ export class RunList implements Iterable<SectorRun> {
   end: number;
   /** Number of runs. */
   length = 0;
-  #starts: Float64Array;
-  #offsets: Float64Array;
-  #sectors: Float64Array;
-  #states: Uint8Array;
-  #depths: Uint16Array;
+  /** Three a run: its start, its byte offset, and the sector for its origin. */
+  #numbers: Float64Array;
+  /** One a run: state in the low two bits, depth above. */
+  #tags: Uint32Array;
   #origins: (DataOrigin | undefined)[] = [];
 
-  constructor(start: number, room = 16) {
+  constructor(start: number, room = 8) {
     this.start = start;
     this.end = start;
-    this.#starts = new Float64Array(room);
-    this.#offsets = new Float64Array(room);
-    this.#sectors = new Float64Array(room);
-    this.#states = new Uint8Array(room);
-    this.#depths = new Uint16Array(room);
+    this.#numbers = new Float64Array(room * NUMBERS);
+    this.#tags = new Uint32Array(room);
   }
 
   /** Continues the list with `count` sectors that are not in this disk. */
@@ -83,35 +85,35 @@ export class RunList implements Iterable<SectorRun> {
     const into = from - other.startAt(index);
     const origin = other.#origins[index];
     const compressed = origin?.compressed === true;
-    const offset = other.#offsets[index]!;
+    const offset = other.offsetAt(index);
     this.#add(
       count,
-      other.#states[index]!,
+      other.#tags[index]! & STATE_BITS,
       depth,
       origin,
       compressed || origin === undefined ? offset : offset + into * SECTOR_BYTES,
-      compressed ? other.#sectors[index]! + into : 0,
+      compressed ? other.sectorAt(index) + into : 0,
     );
   }
 
   startAt(index: number): number {
-    return this.#starts[index]!;
+    return this.#numbers[index * NUMBERS]!;
   }
 
   endAt(index: number): number {
-    return index + 1 < this.length ? this.#starts[index + 1]! : this.end;
+    return index + 1 < this.length ? this.#numbers[(index + 1) * NUMBERS]! : this.end;
   }
 
   isAbsentAt(index: number): boolean {
-    return this.#states[index] === ABSENT;
+    return (this.#tags[index]! & STATE_BITS) === ABSENT;
   }
 
   isDataAt(index: number): boolean {
-    return this.#states[index] === DATA;
+    return (this.#tags[index]! & STATE_BITS) === DATA;
   }
 
   depthAt(index: number): number {
-    return this.#depths[index]!;
+    return this.#tags[index]! >>> DEPTH_SHIFT;
   }
 
   /** The origin of a data run; undefined for the others. */
@@ -120,12 +122,12 @@ export class RunList implements Iterable<SectorRun> {
   }
 
   offsetAt(index: number): number {
-    return this.#offsets[index]!;
+    return this.#numbers[index * NUMBERS + OFFSET]!;
   }
 
   /** See DataOrigin: what its `read` wants as `sector`. */
   sectorAt(index: number): number {
-    return this.#sectors[index]!;
+    return this.#numbers[index * NUMBERS + SECTOR]!;
   }
 
   /** Index of the run that holds `sector`, which the list must cover. */
@@ -134,7 +136,7 @@ export class RunList implements Iterable<SectorRun> {
     let high = this.length - 1;
     while (low < high) {
       const middle = (low + high + 1) >>> 1;
-      if (this.#starts[middle]! <= sector) low = middle;
+      if (this.#numbers[middle * NUMBERS]! <= sector) low = middle;
       else high = middle - 1;
     }
     return low;
@@ -163,7 +165,12 @@ export class RunList implements Iterable<SectorRun> {
   runAt(index: number): SectorRun {
     const start = this.startAt(index) as Sectors;
     const count = (this.endAt(index) - start) as Sectors;
-    const base = { start, count, state: STATES[this.#states[index]!]!, depth: this.depthAt(index) };
+    const base = {
+      start,
+      count,
+      state: STATES[this.#tags[index]! & STATE_BITS]!,
+      depth: this.depthAt(index),
+    };
     const origin = this.#origins[index];
     if (origin === undefined) return base;
     return { ...base, file: origin.path, offset: this.offsetAt(index), compressed: origin.compressed };
@@ -183,39 +190,32 @@ export class RunList implements Iterable<SectorRun> {
   ): void {
     if (count <= 0) return;
     const last = this.length - 1;
-    if (last >= 0 && this.#states[last] === state && this.#depths[last] === depth) {
-      if (state !== DATA || this.#continues(last, origin!, offset)) {
-        this.end += count;
-        return;
-      }
+    const tag = state | (depth << DEPTH_SHIFT);
+    if (last >= 0 && this.#tags[last] === tag && (state !== DATA || this.#continues(last, origin!, offset))) {
+      this.end += count;
+      return;
     }
-    if (this.length === this.#starts.length) this.#grow();
+    if (this.length === this.#tags.length) this.#grow();
     const index = this.length++;
-    this.#starts[index] = this.end;
-    this.#offsets[index] = offset;
-    this.#sectors[index] = sector;
-    this.#states[index] = state;
-    this.#depths[index] = depth;
+    this.#numbers[index * NUMBERS] = this.end;
+    this.#numbers[index * NUMBERS + OFFSET] = offset;
+    this.#numbers[index * NUMBERS + SECTOR] = sector;
+    this.#tags[index] = tag;
     this.#origins[index] = origin;
     this.end += count;
   }
 
   #continues(last: number, origin: DataOrigin, offset: number): boolean {
     if (this.#origins[last] !== origin || origin.compressed) return false;
-    return offset === this.#offsets[last]! + (this.end - this.#starts[last]!) * SECTOR_BYTES;
+    return offset === this.offsetAt(last) + (this.end - this.startAt(last)) * SECTOR_BYTES;
   }
 
   #grow(): void {
-    const room = this.#starts.length * 2;
-    this.#starts = enlarge(this.#starts, new Float64Array(room));
-    this.#offsets = enlarge(this.#offsets, new Float64Array(room));
-    this.#sectors = enlarge(this.#sectors, new Float64Array(room));
-    this.#states = enlarge(this.#states, new Uint8Array(room));
-    this.#depths = enlarge(this.#depths, new Uint16Array(room));
+    const numbers = new Float64Array(this.#numbers.length * 2);
+    numbers.set(this.#numbers);
+    this.#numbers = numbers;
+    const tags = new Uint32Array(this.#tags.length * 2);
+    tags.set(this.#tags);
+    this.#tags = tags;
   }
-}
-
-function enlarge<T extends Float64Array | Uint32Array | Uint16Array | Uint8Array>(from: T, to: T): T {
-  to.set(from);
-  return to;
 }

@@ -1,7 +1,7 @@
 // A chain is a disk whose absent runs are answered by the disk below. Reading plans from metadata, once per window
 // of the guest's range, so that depth costs nothing afterwards; then the plan is carried out, run by run.
 import { absentBounds, overlay } from '../block/overlay.ts';
-import { assertFits, readRuns } from '../block/read-runs.ts';
+import { assertFits, readMapped, readWithin } from '../block/read-runs.ts';
 import { RunList } from '../block/run-list.ts';
 import { assertWithin, sectorRange, type SectorRange } from '../block/sector-range.ts';
 import type { SectorSource } from '../block/sector-source.ts';
@@ -51,14 +51,15 @@ export class MergedSource {
   async read(range: SectorRange, into: Uint8Array): Promise<void> {
     assertWithin(range, this.capacity);
     assertFits(range, into);
-    const windowed = range.count <= LARGEST_WINDOWED_READ;
+    if (range.count > LARGEST_WINDOWED_READ) return readMapped(this, range, into);
     let done = 0;
     while (done < range.count) {
-      const rest = sectorRange(range.start + done, range.count - done);
-      const runs = windowed ? (await this.#window(rest.start)).slice(rest) : await this.map(rest);
-      const covered = runs.end - runs.start;
-      await readRuns(runs, into.subarray(done * SECTOR_BYTES, (done + covered) * SECTOR_BYTES));
-      done += covered;
+      const start = range.start + done;
+      const runs = await this.#window(start);
+      const count = Math.min(range.start + range.count, runs.end) - start;
+      const part = into.subarray(done * SECTOR_BYTES, (done + count) * SECTOR_BYTES);
+      await readWithin(runs, sectorRange(start, count), part);
+      done += count;
     }
   }
 

@@ -64,7 +64,7 @@ export function placedSource(
       return runs;
     },
     read(range: SectorRange, into: Uint8Array): Promise<void> {
-      return readMapped({ ...source, close: () => Promise.resolve() }, range, into);
+      return readMapped(source, range, into);
     },
   };
   return source;
