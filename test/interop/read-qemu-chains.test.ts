@@ -1,0 +1,140 @@
+// Chains that QEMU made, of every depth and over every type of base: contents, and which link answers each sector.
+import { mkdir } from 'node:fs/promises';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { openChain } from '../../src/chain/open-chain.ts';
+import { describeWithPeer } from '../support/peer-tools.ts';
+import {
+  applyToModel,
+  expectSameContent,
+  MIB,
+  QEMU_SUBFORMATS,
+  QemuImages,
+  randomWork,
+  readByUs,
+} from '../support/qemu-images.ts';
+
+const BASES = [...QEMU_SUBFORMATS, 'streamOptimized'] as const;
+/** What QEMU can put above another disk. */
+const OVERLAYS = ['monolithicSparse', 'twoGbMaxExtentSparse'] as const;
+
+describeWithPeer(['qemu-img', 'qemu-io'], 'a chain by QEMU', ({ 'qemu-img': qemu, 'qemu-io': io }) => {
+  let images: QemuImages;
+  beforeEach(async () => {
+    images = await QemuImages.open(qemu, io);
+  });
+  afterEach(() => images.close());
+
+  /** Makes `depth` links named link0 (the base) upwards; each is written before the next is made. */
+  async function chainOf(
+    depth: number,
+    size: number,
+    base: string,
+    seed: number,
+    perLink: number,
+  ): Promise<Buffer> {
+    const model = Buffer.alloc(size);
+    const stream = base === 'streamOptimized';
+    const first = stream ? 'source.vmdk' : 'link0.vmdk';
+    await images.create(first, { size, subformat: stream ? 'monolithicSparse' : base });
+    const work = randomWork(seed, size, 16);
+    await images.apply(first, work);
+    applyToModel(model, work);
+    if (stream) await images.convert(first, 'link0.vmdk', base);
+    for (let link = 1; link < depth; link++) {
+      const zeroed = link % 3 === 0 ? ['zeroed_grain=on'] : [];
+      const backing = `link${link - 1}.vmdk`;
+      await images.create(`link${link}.vmdk`, { backing, subformat: OVERLAYS[link % 2]!, more: zeroed });
+      const above = randomWork(seed + link, size, perLink, 3);
+      await images.apply(`link${link}.vmdk`, above);
+      applyToModel(model, above);
+    }
+    return model;
+  }
+
+  it.each(BASES)('of two links over a %s base reads and maps as in QEMU', async (base) => {
+    const model = await chainOf(2, 8 * MIB + 512 * 7, base, 1000, 12);
+    await images.expectAgreement('link1.vmdk', model);
+  });
+
+  it.each(BASES)('of eight links over a %s base reads and maps as in QEMU', async (base) => {
+    const model = await chainOf(8, 12 * MIB, base, 2000, 8);
+    await images.expectAgreement('link7.vmdk', model);
+    const depths = new Set((await images.map('link7.vmdk')).map(({ depth }) => depth));
+    expect(depths.size).toBe(8);
+  });
+
+  it('of 32 links reads and maps as in QEMU, and so does every fifth link as the leaf', async () => {
+    const model = await chainOf(32, 8 * MIB, 'twoGbMaxExtentFlat', 3000, 4);
+    await images.expectAgreement('link31.vmdk', model);
+    for (let link = 1; link < 31; link += 5) {
+      const name = `link${link}.vmdk`;
+      await images.expectAgreement(name, await images.raw(name));
+    }
+    const chain = await openChain(images.path('link31.vmdk'), 'read');
+    expect(chain.links).toHaveLength(32);
+    expect(chain.findings).toEqual([]);
+    await chain.close();
+  });
+
+  it('over a base with zero grains shows zeros, not what lies below them', async () => {
+    const size = 4 * MIB;
+    const grains = { do: 'zero', at: 1 * MIB, length: MIB, fill: 0 } as const;
+    const full = { do: 'write', at: MIB - 2048, length: 90 * 1024, fill: 5 } as const;
+    const model = Buffer.alloc(size);
+    await images.create('base.vmdk', { size, subformat: 'monolithicSparse', more: ['zeroed_grain=on'] });
+    await images.apply('base.vmdk', [full]);
+    applyToModel(model, [full]);
+    await images.create('middle.vmdk', { backing: 'base.vmdk', more: ['zeroed_grain=on'] });
+    await images.apply('middle.vmdk', [grains]);
+    applyToModel(model, [grains]);
+    await images.create('leaf.vmdk', { backing: 'middle.vmdk' });
+    await images.expectAgreement('leaf.vmdk', model);
+  });
+
+  it('with its links in other folders reads by relative and by absolute hints', async () => {
+    const size = 6 * MIB;
+    for (const folder of ['base', 'deltas', 'deltas/deep']) await mkdir(images.path(folder));
+    const model = Buffer.alloc(size);
+    const hints = [
+      { name: 'base/base.vmdk' },
+      { name: 'deltas/one.vmdk', backing: '../base/base.vmdk' },
+      { name: 'deltas/deep/two.vmdk', backing: '../one.vmdk' },
+      { name: 'base/three.vmdk', backing: images.path('deltas/deep/two.vmdk') },
+      { name: 'deltas/four.vmdk', backing: images.path('base/three.vmdk') },
+    ];
+    for (const [index, { name, backing }] of hints.entries()) {
+      await images.create(name, backing === undefined ? { size } : { backing });
+      const work = randomWork(4000 + index, size, 10);
+      await images.apply(name, work);
+      applyToModel(model, work);
+      const options = { allow: [images.folder] };
+      await images.expectAgreement(name, model, options);
+    }
+  });
+
+  it('whose base was written after its child was made is refused by name where QEMU only fails to read', async () => {
+    await chainOf(2, 4 * MIB, 'monolithicSparse', 5000, 1);
+    await images.apply('link0.vmdk', [{ do: 'write', at: 0, length: 512, fill: 1 }]);
+    await expect(images.raw('link1.vmdk')).rejects.toThrow('Invalid argument');
+    await expect(openChain(images.path('link1.vmdk'), 'read')).rejects.toMatchObject({
+      code: 'parent-cid-mismatch',
+      message: expect.stringContaining('link0.vmdk') as string,
+    });
+  });
+
+  it('over a base of another size is refused unless accepted, and then has zeros past the end as in QEMU', async () => {
+    const small = 3 * MIB;
+    await images.create('base.vmdk', { size: small });
+    const work = randomWork(6000, small, 8, 0);
+    await images.apply('base.vmdk', work);
+    await images.create('leaf.vmdk', { backing: 'base.vmdk', size: 5 * MIB });
+    await expect(openChain(images.path('leaf.vmdk'), 'read')).rejects.toMatchObject({
+      code: 'chain-capacity-mismatch',
+    });
+    const model = Buffer.alloc(5 * MIB);
+    applyToModel(model, work);
+    expectSameContent(await images.raw('leaf.vmdk'), model, 'QEMU');
+    const ours = await readByUs(images.path('leaf.vmdk'), { acceptMismatch: true });
+    expectSameContent(ours, model, 'we');
+  });
+});

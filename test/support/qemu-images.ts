@@ -1,0 +1,303 @@
+// Disks made and written by QEMU, the plain buffers they must equal, and the same work done by vmdkit. Rule: all
+// random work comes from a seed, so that a failure can be made again.
+import { createHash } from 'node:crypto';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import { readMapped, walkRuns, wholeOf } from '../../src/block/read-runs.ts';
+import { sectorRange } from '../../src/block/sector-range.ts';
+import { createReadStream } from '../../src/block/streams.ts';
+import type { Chain } from '../../src/chain/chain.ts';
+import type { ChainOptions } from '../../src/chain/chain-options.ts';
+import { openChain } from '../../src/chain/open-chain.ts';
+import { SECTOR_BYTES, type Sectors } from '../../src/core/units.ts';
+import { loadNatives } from '../../src/storage/natives.ts';
+import type { Peer } from './peer-tools.ts';
+
+export const MIB = 2 ** 20;
+
+/** Formats that QEMU makes empty; streamOptimized only comes out of a conversion. */
+export const QEMU_SUBFORMATS = [
+  'monolithicSparse',
+  'monolithicFlat',
+  'twoGbMaxExtentSparse',
+  'twoGbMaxExtentFlat',
+] as const;
+
+/** A write of `length` bytes of pattern `fill`, or of zeros, at byte `at`. All are whole sectors. */
+export interface Work {
+  readonly do: 'write' | 'zero';
+  readonly at: number;
+  readonly length: number;
+  readonly fill: number;
+}
+
+const PATTERNS = 16;
+const LONGEST_WRITE = 96 * 1024;
+
+/** Bytes of which every sector differs from every other, and every pattern from every other. */
+const patterns = Array.from({ length: PATTERNS }, (_, index) => {
+  const data = Buffer.alloc(LONGEST_WRITE);
+  for (let at = 0; at < data.length; at += 32)
+    createHash('sha256').update(`${index} ${at}`).digest().copy(data, at);
+  return data;
+});
+
+/** Numbers in [0, below) that follow from `seed` alone (mulberry32). */
+export function seededNumbers(seed: number): (below: number) => number {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return Math.floor((((mixed ^ (mixed >>> 14)) >>> 0) / 2 ** 32) * below);
+  };
+}
+
+/** Random writes; a third fall close together, so that they overlap; `zeros` of ten are zeros, mostly whole grains. */
+export function randomWork(seed: number, capacityBytes: number, count: number, zeros = 2): Work[] {
+  const next = seededNumbers(seed);
+  const sectors = capacityBytes / SECTOR_BYTES;
+  return Array.from({ length: count }, (): Work => {
+    const zero = next(10) < zeros;
+    const close = next(3) === 0;
+    const unit = zero && next(4) > 0 ? 128 : 1;
+    const within = close ? Math.min(sectors, 2048) : sectors;
+    const start = Math.floor(next(within) / unit) * unit;
+    const wanted = zero ? unit * (1 + next(4)) : 1 + next(next(2) === 0 ? 16 : LONGEST_WRITE / SECTOR_BYTES);
+    const length = Math.min(wanted, sectors - start) * SECTOR_BYTES;
+    return { do: zero ? 'zero' : 'write', at: start * SECTOR_BYTES, length, fill: next(PATTERNS) };
+  });
+}
+
+/** Does the work on the buffer that a disk must equal. */
+export function applyToModel(model: Buffer, work: readonly Work[]): void {
+  for (const each of work) bytesOf(each).copy(model, each.at);
+}
+
+function bytesOf({ do: kind, length, fill }: Work): Buffer {
+  return kind === 'zero' ? Buffer.alloc(length) : patterns[fill]!.subarray(0, length);
+}
+
+/** Does the work on the leaf at `path`, flushing now and then, and proves that nothing below it changed. */
+export async function applyByUs(
+  path: string,
+  work: readonly Work[],
+  options: ChainOptions = {},
+): Promise<void> {
+  const chain = await openChain(path, 'update', options);
+  try {
+    const below = await hashBelow(chain);
+    for (const [index, each] of work.entries()) {
+      const range = sectorRange(each.at / SECTOR_BYTES, each.length / SECTOR_BYTES);
+      if (each.do === 'zero') await chain.zero(range);
+      else await chain.write(range.start, bytesOf(each));
+      if (index % 7 === 6) await chain.flush();
+    }
+    await chain.flush();
+    expect(await hashBelow(chain)).toEqual(below);
+  } finally {
+    await chain.close();
+  }
+}
+
+/** SHA-256 of every file of every link below the leaf. */
+export async function hashBelow(chain: Chain): Promise<Map<string, string>> {
+  const hashes = new Map<string, string>();
+  for (const link of chain.links.slice(1)) {
+    for (const path of [link.path, ...link.extents.flatMap(({ extent }) => extent.path ?? [])]) {
+      hashes.set(
+        path,
+        createHash('sha256')
+          .update(await readFile(path))
+          .digest('hex'),
+      );
+    }
+  }
+  return hashes;
+}
+
+/** The contents as we read them: in pieces by `read`, by the map, and as a stream; all three must be equal. */
+export async function readByUs(path: string, options: ChainOptions = {}): Promise<Buffer> {
+  const chain = await openChain(path, 'read', options);
+  try {
+    const content = Buffer.alloc(chain.capacity * SECTOR_BYTES, 0xee);
+    const step = 2047;
+    for (let at = 0; at < chain.capacity; at += step) {
+      const range = sectorRange(at, Math.min(step, chain.capacity - at));
+      await chain.read(range, content.subarray(at * SECTOR_BYTES, (at + range.count) * SECTOR_BYTES));
+    }
+    const mapped = Buffer.alloc(content.length, 0xee);
+    await readMapped(chain, wholeOf(chain), mapped);
+    expectSameContent(mapped, content, 'by map and by read');
+    const hash = createHash('sha256');
+    for await (const chunk of createReadStream(chain)) hash.update(chunk as Buffer);
+    expect(hash.digest('hex')).toBe(createHash('sha256').update(content).digest('hex'));
+    return content;
+  } finally {
+    await chain.close();
+  }
+}
+
+export function expectSameContent(found: Buffer, expected: Buffer, what: string): void {
+  expect(found.length, what).toBe(expected.length);
+  if (found.equals(expected)) return;
+  let at = 0;
+  while (found[at] === expected[at]) at++;
+  expect.fail(`${what}: sector ${Math.floor(at / SECTOR_BYTES)} differs (byte ${at})`);
+}
+
+/** One entry of `qemu-img map --output json`; bytes. */
+export interface QemuRun {
+  readonly start: number;
+  readonly length: number;
+  readonly depth: number;
+  readonly present: boolean;
+  readonly zero: boolean;
+  readonly data: boolean;
+}
+
+/** Proves that our map says the same of every sector: present or not, zeros or data, and which link answers. */
+export async function expectSameMap(
+  path: string,
+  runs: readonly QemuRun[],
+  options: ChainOptions = {},
+): Promise<void> {
+  const seesHoles = (await loadNatives()) !== undefined;
+  const chain = await openChain(path, 'read', options);
+  try {
+    let index = 0;
+    for await (const list of walkRuns(chain, wholeOf(chain))) {
+      for (const run of list) {
+        const end = run.start + run.count;
+        for (let at: Sectors = run.start; at < end;) {
+          while (endOf(runs[index]!) <= at) index++;
+          const theirs = runs[index]!;
+          const flat = isFlatAt(chain, run.depth, at);
+          const zero = run.state !== 'data';
+          // QEMU calls the holes of a flat extent both data and zero; without native calls we cannot see holes.
+          const ours = {
+            depth: run.depth,
+            present: run.state !== 'absent',
+            zero: flat && !seesHoles ? theirs.zero : zero,
+            data: flat ? true : !zero,
+          };
+          const { depth, present, data } = theirs;
+          expect({ sector: at, depth, present, zero: theirs.zero, data }).toEqual({ sector: at, ...ours });
+          at = Math.min(end, endOf(theirs)) as Sectors;
+        }
+      }
+    }
+  } finally {
+    await chain.close();
+  }
+}
+
+function endOf({ start, length }: QemuRun): number {
+  return (start + length) / SECTOR_BYTES;
+}
+
+function isFlatAt(chain: Chain, depth: number, sector: number): boolean {
+  const placed = chain.links[depth]!.extents.find(({ start, extent }) => sector < start + extent.capacity);
+  return placed?.extent.kind === 'flat';
+}
+
+export interface QemuDiskOptions {
+  /** Not given for an overlay: QEMU takes the size of what is below. */
+  readonly size?: number;
+  readonly subformat?: string;
+  /** The disk below, as it is to stand in the descriptor. */
+  readonly backing?: string;
+  /** More `-o` options: `zeroed_grain=on`, `compat6=on`, `adapter_type=lsilogic`. */
+  readonly more?: readonly string[];
+}
+
+/** A folder of disks and the QEMU programs that work on them. */
+export class QemuImages {
+  readonly folder: string;
+  readonly #qemu: Peer;
+  readonly #io: Peer;
+
+  private constructor(folder: string, qemu: Peer, io: Peer) {
+    this.folder = folder;
+    this.#qemu = qemu;
+    this.#io = io;
+  }
+
+  static async open(qemu: Peer, io: Peer): Promise<QemuImages> {
+    const folder = await mkdtemp(join(tmpdir(), 'vmdkit-qemu-'));
+    for (const [index, data] of patterns.entries()) await writeFile(join(folder, `pattern-${index}`), data);
+    return new QemuImages(folder, qemu, io);
+  }
+
+  path(name: string): string {
+    return join(this.folder, name);
+  }
+
+  async create(name: string, options: QemuDiskOptions): Promise<string> {
+    const { size, backing, subformat, more = [] } = options;
+    const settings = [...(subformat === undefined ? [] : [`subformat=${subformat}`]), ...more];
+    const args = ['create', '-q', '-f', 'vmdk'];
+    if (backing !== undefined) args.push('-b', backing, '-F', 'vmdk');
+    if (settings.length > 0) args.push('-o', settings.join(','));
+    args.push(this.path(name));
+    if (size !== undefined) args.push(String(size));
+    await this.#qemu.ok(args);
+    return this.path(name);
+  }
+
+  /** Does the work with qemu-io, in one process. */
+  async apply(name: string, work: readonly Work[]): Promise<void> {
+    const commands = work.map(({ do: kind, at, length, fill }) =>
+      kind === 'zero'
+        ? `write -z ${at} ${length}`
+        : `write -s ${this.path(`pattern-${fill}`)} ${at} ${length}`,
+    );
+    await this.#io.ok(['-f', 'vmdk', ...commands.flatMap((command) => ['-c', command]), this.path(name)]);
+  }
+
+  /** Copies a chain into one new disk. */
+  async convert(from: string, to: string, subformat: string): Promise<string> {
+    const options = ['-q', '-f', 'vmdk', '-O', 'vmdk', '-o', `subformat=${subformat}`];
+    await this.#qemu.ok(['convert', ...options, this.path(from), this.path(to)]);
+    return this.path(to);
+  }
+
+  /** The contents as QEMU reads them. */
+  async raw(name: string): Promise<Buffer> {
+    const raw = this.path('contents.raw');
+    await this.#qemu.ok(['convert', '-q', '-f', 'vmdk', '-O', 'raw', this.path(name), raw]);
+    const content = await readFile(raw);
+    await rm(raw);
+    return content;
+  }
+
+  async map(name: string): Promise<QemuRun[]> {
+    const text = await this.#qemu.ok(['map', '--output', 'json', '-f', 'vmdk', this.path(name)]);
+    return JSON.parse(text) as QemuRun[];
+  }
+
+  /** Proves that `qemu-img check` finds nothing in the disk itself. */
+  async expectSound(name: string): Promise<void> {
+    expect(await this.#qemu.ok(['check', '-f', 'vmdk', this.path(name)])).toContain('No errors were found');
+  }
+
+  /** Proves by `qemu-img compare` that two disks have the same contents; `strict` also compares allocation. */
+  async expectEqual(one: string, other: string, strict = false): Promise<void> {
+    const how = ['compare', ...(strict ? ['-s'] : []), '-f', 'vmdk', '-F', 'vmdk'];
+    const { stdout, code } = await this.#qemu.run([...how, this.path(one), this.path(other)]);
+    expect({ stdout: stdout.trim(), code }).toEqual({ stdout: 'Images are identical.', code: 0 });
+  }
+
+  /** Proves that QEMU and we read `name` as `model`, and agree on its map. */
+  async expectAgreement(name: string, model: Buffer, options: ChainOptions = {}): Promise<void> {
+    expectSameContent(await this.raw(name), model, `${name} as QEMU reads it`);
+    expectSameContent(await readByUs(this.path(name), options), model, `${name} as we read it`);
+    await expectSameMap(this.path(name), await this.map(name), options);
+  }
+
+  close(): Promise<void> {
+    return rm(this.folder, { recursive: true });
+  }
+}
