@@ -1,0 +1,166 @@
+// Who has which part of a file: finds what two have and what nobody has, exactly, to the sector. Rule: memory is
+// bounded by looking at one window of the file at a time and walking everything once per window.
+import { KEPT_PER_CODE } from './check-findings.ts';
+
+/** Says that something takes `count` units (sectors, or grains of a data region) from `start` on. */
+export type Take = (kind: number, index: number, start: number, count: number) => void;
+
+/** Takes everything there is, in the same order each time it is called. */
+export type Walk = (take: Take) => void | Promise<void>;
+
+/** Something that takes space which `other` has taken before it. */
+export interface Overlap {
+  readonly kind: number;
+  readonly index: number;
+  readonly start: number;
+  readonly count: number;
+  readonly other: { readonly kind: number; readonly index: number };
+}
+
+export interface SpaceUse {
+  /** First unit behind everything that is taken. */
+  readonly end: number;
+  /** The first KEPT_PER_CODE of them. */
+  readonly overlaps: readonly Overlap[];
+  readonly overlapCount: number;
+}
+
+/** 2^30 units are 128 MiB of bits: 512 GiB of a file in sectors. Only what is taken costs memory. */
+const WINDOW = 2 ** 30;
+const PAGE_BITS = 2 ** 20;
+const ALL_SET = 0xffffffff;
+const NOBODY = { kind: -1, index: -1 };
+
+export interface SpaceSurvey {
+  readonly walk: Walk;
+  /** Gaps are looked for in [from, to). */
+  readonly from: number;
+  readonly to: number;
+  /** Told of every stretch that nobody takes, in order. */
+  readonly onGap?: (start: number, count: number) => void;
+  /** Told of every taker of space that was taken, also of those not kept. */
+  readonly onClash?: (kind: number, index: number) => void;
+  /** Units looked at in one walk. */
+  readonly windowUnits?: number;
+}
+
+export async function surveySpace({
+  walk,
+  from,
+  to,
+  onGap = () => undefined,
+  onClash = () => undefined,
+  windowUnits = WINDOW,
+}: SpaceSurvey): Promise<SpaceUse> {
+  let end = 0;
+  let overlapCount = 0;
+  const clashes: Clash[] = [];
+  let gap = from;
+  for (let base = 0; base === 0 || base < Math.min(end, to); base += windowUnits) {
+    const bits = new WindowBits(base, windowUnits);
+    await walk((kind, index, start, count) => {
+      const stop = start + count;
+      if (stop > end) end = stop;
+      if (!bits.take(start, stop)) return;
+      overlapCount++;
+      onClash(kind, index);
+      if (clashes.length < KEPT_PER_CODE) clashes.push({ kind, index, start, count, other: NOBODY });
+    });
+    const windowEnd = Math.min(to, base + windowUnits);
+    gap = bits.gaps(gap, windowEnd, onGap);
+  }
+  if (gap < to) onGap(gap, to - gap);
+  if (clashes.length > 0) await findOthers(walk, clashes);
+  return { end, overlaps: clashes, overlapCount };
+}
+
+type Clash = { -readonly [K in keyof Overlap]: Overlap[K] };
+
+/** Walks once more to name, for each clash, who was there first. */
+async function findOthers(walk: Walk, clashes: readonly Clash[]): Promise<void> {
+  const byStart = [...clashes].sort((a, b) => a.start - b.start);
+  const longest = Math.max(...byStart.map(({ count }) => count));
+  await walk((kind, index, start, count) => {
+    for (let at = lowerBound(byStart, start - longest); at < byStart.length; at++) {
+      const clash = byStart[at]!;
+      if (clash.start >= start + count) break;
+      const itself = clash.kind === kind && clash.index === index;
+      if (clash.other === NOBODY && !itself && clash.start + clash.count > start)
+        clash.other = { kind, index };
+    }
+  });
+}
+
+function lowerBound(sorted: readonly Clash[], start: number): number {
+  let low = 0;
+  let high = sorted.length;
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    if (sorted[middle]!.start < start) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+/** One bit per unit of [base, base + length), in pages that are made when they are first needed. */
+class WindowBits {
+  readonly #base: number;
+  readonly #length: number;
+  readonly #pages: (Uint32Array | undefined)[] = [];
+
+  constructor(base: number, length: number) {
+    this.#base = base;
+    this.#length = length;
+  }
+
+  /** Sets [start, stop) as far as it lies here; true when some of it was set before. */
+  take(start: number, stop: number): boolean {
+    let at = Math.max(0, start - this.#base);
+    const end = Math.min(this.#length, stop - this.#base);
+    let clash = false;
+    while (at < end) {
+      const page = (this.#pages[Math.floor(at / PAGE_BITS)] ??= new Uint32Array(PAGE_BITS / 32));
+      const bit = at % PAGE_BITS;
+      const word = bit >>> 5;
+      const count = Math.min(32 - (bit & 31), end - at);
+      const mask = count === 32 ? ALL_SET : (2 ** count - 1) << (bit & 31);
+      if ((page[word]! & mask) !== 0) clash = true;
+      page[word]! |= mask;
+      at += count;
+    }
+    return clash;
+  }
+
+  /**
+   * Tells of the clear stretches from `from` (perhaps before this window) to `end`; one that reaches `end` is left
+   * open. Gives where the open one starts, or `end`.
+   */
+  gaps(from: number, end: number, onGap: (start: number, count: number) => void): number {
+    let open = from;
+    let at = Math.max(from, this.#base);
+    while (at < end) {
+      const bit = at - this.#base;
+      const page = this.#pages[Math.floor(bit / PAGE_BITS)];
+      if (page === undefined) {
+        at = Math.min(end, at + PAGE_BITS - (bit % PAGE_BITS));
+        continue;
+      }
+      const word = page[(bit % PAGE_BITS) >>> 5]!;
+      const inWord = bit & 31;
+      if (inWord === 0 && (word === 0 || word === ALL_SET)) {
+        if (word !== 0) {
+          if (open < at) onGap(open, at - open);
+          open = Math.min(end, at + 32);
+        }
+        at = Math.min(end, at + 32);
+        continue;
+      }
+      if ((word & (1 << inWord)) !== 0) {
+        if (open < at) onGap(open, at - open);
+        open = at + 1;
+      }
+      at++;
+    }
+    return open;
+  }
+}
