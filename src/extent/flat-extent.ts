@@ -71,6 +71,7 @@ export async function openWritableFlatExtent(
   offset: Sectors,
 ): Promise<WritableExtent> {
   const extent = await openFlatExtent(file, capacity, offset);
+  let begun = false;
   const writable: WritableExtent = {
     ...extent,
     read: (range, into) => readMapped(extent, range, into),
@@ -92,8 +93,18 @@ export async function openWritableFlatExtent(
         at = runs.end;
       }
     },
-    begin: () => Promise.resolve(),
+    begin() {
+      begun = true;
+      return Promise.resolve();
+    },
     flush: () => file.sync(),
+    async close() {
+      try {
+        if (begun) await file.sync();
+      } finally {
+        await file.close();
+      }
+    },
   };
   return writable;
 }
