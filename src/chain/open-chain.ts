@@ -35,7 +35,7 @@ export async function openChain(
     const leaf = await openDiskIn(context, place);
     return readingChain(await openBelow(context, leaf, options, note), findings);
   }
-  const leaf = await openWritableDiskIn(context, place);
+  const leaf = await openWritableDiskIn(context, place, path);
   return writableChain(leaf, await openBelow(context, leaf, options, note), findings);
 }
 

@@ -18,6 +18,8 @@ export interface OpenOptions {
   journal?: 'refuse' | 'ignore' | undefined;
   /** Update only: drop the disk's change tracking, which a write from outside makes stale. */
   dropChangeTracking?: boolean | undefined;
+  /** Update only: a disk that others have locked: `refuse` (default), or `ignore` the locks. */
+  locked?: 'refuse' | 'ignore' | undefined;
   /** Called for everything odd that reading got past. */
   onFinding?: OnFinding | undefined;
 }
@@ -29,6 +31,7 @@ export interface OpenContext {
   readonly noAccess: 'refuse' | 'zeros';
   readonly journal: 'refuse' | 'ignore';
   readonly dropChangeTracking: boolean;
+  readonly locked: 'refuse' | 'ignore';
   readonly onFinding: OnFinding;
 }
 
@@ -40,6 +43,7 @@ export function openContext(options: OpenOptions): OpenContext {
     noAccess: options.noAccess ?? 'refuse',
     journal: options.journal ?? 'refuse',
     dropChangeTracking: options.dropChangeTracking ?? false,
+    locked: options.locked ?? 'refuse',
     onFinding: options.onFinding ?? (() => undefined),
   };
 }

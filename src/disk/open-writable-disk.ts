@@ -7,6 +7,7 @@ import { roundDown, SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { WritableExtent } from '../extent/extent.ts';
 import { createTypeOf } from '../format/descriptor.ts';
 import type { ResolvedPath, WritableFile } from '../storage/file-store.ts';
+import { assertNotLocked } from './assert-not-locked.ts';
 import { ContentIdRoller } from './content-id-roller.ts';
 import { extentIndexAt, placedSource, type PlacedExtent, type WritableDisk } from './disk.ts';
 import { assertReadable, findingsOf } from './open-disk.ts';
@@ -16,8 +17,16 @@ import { readDescriptor } from './read-descriptor.ts';
 import { refusingExtent } from './refusing-extent.ts';
 import { streamRefusal } from '../extent/writable-sparse-extent.ts';
 
-/** Opens a disk whose place the guard has already allowed. @throws VmdkError; nothing stays open. */
-export async function openWritableDiskIn(context: OpenContext, place: ResolvedPath): Promise<WritableDisk> {
+/**
+ * Opens a disk whose place the guard has already allowed; `named` is how the caller called it.
+ * @throws VmdkError; nothing stays open.
+ */
+export async function openWritableDiskIn(
+  context: OpenContext,
+  place: ResolvedPath,
+  named = place.path,
+): Promise<WritableDisk> {
+  if (context.locked === 'refuse') await assertNotLocked(context.store, [named, place.path]);
   const file = await context.store.open(place.path, 'update');
   let container: WritableFile | undefined = file;
   try {
@@ -41,6 +50,12 @@ export async function openWritableDiskIn(context: OpenContext, place: ResolvedPa
     const holder = container;
     container = undefined;
     const extents = await openWritableExtents(context, descriptor, holder, note);
+    try {
+      if (context.locked === 'refuse') await assertNotLocked(context.store, filesOf(extents));
+    } catch (error) {
+      await Promise.all(extents.map(({ extent }) => extent.close()));
+      throw error;
+    }
     const capacity = extents.reduce((sum, { extent }) => sum + extent.capacity, 0) as Sectors;
     return {
       path: place.path,
@@ -59,6 +74,10 @@ export async function openWritableDiskIn(context: OpenContext, place: ResolvedPa
   } finally {
     await container?.close();
   }
+}
+
+function filesOf(extents: readonly PlacedExtent[]): string[] {
+  return extents.flatMap(({ extent }) => extent.path ?? []);
 }
 
 function writingHalf(
