@@ -132,10 +132,10 @@ function setDdb(text: EditableText, key: string, value: string | null): void {
 
 function setExtents(
   text: EditableText,
-  { lines, extents: old }: Descriptor,
+  { extents: old }: Descriptor,
   extents: readonly (NewExtent | ExtentLine)[],
 ): void {
-  const places = old.map(({ line }) => text.indexOf(lines[line - 1]!));
+  const places = old.map(({ line }) => line - 1);
   let end = (places.at(-1) ?? findLastText(text, EXTENTS_TITLE)) + 1;
   for (const [index, extent] of extents.entries()) {
     const known = old[index];

@@ -36,10 +36,6 @@ export class EditableText {
     return Buffer.concat(this.#lines.map(({ raw }) => raw));
   }
 
-  indexOf(line: EditableLine): number {
-    return this.#lines.indexOf(line);
-  }
-
   findFirst(test: (line: EditableLine) => boolean): number {
     return this.#lines.findIndex(test);
   }

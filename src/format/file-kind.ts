@@ -26,5 +26,10 @@ export function detectFileKind(first: Uint8Array): FileKind {
 function isDescriptorText(first: Uint8Array): boolean {
   const nul = first.indexOf(0);
   const text = Buffer.from(nul < 0 ? first : first.subarray(0, nul)).toString('latin1');
-  return /^(?:\u00ef\u00bb\u00bf)?(?:[ \t]*(?:#[^\r\n]*)?[\r\n]+)*[ \t]*version[ \t]*=/i.test(text);
+  // One line at a time: a pattern over all of them would take for ever on a text of blank lines.
+  for (const line of text.replace(/^\u00ef\u00bb\u00bf/, '').split(/[\r\n]/)) {
+    const content = /[^ \t]/.exec(line)?.index;
+    if (content !== undefined && line[content] !== '#') return /^version[ \t]*=/i.test(line.slice(content));
+  }
+  return false;
 }

@@ -36,9 +36,11 @@ const SUFFIXES: readonly (readonly [pattern: RegExp, role: FileRole])[] = [
   [/^(.+)-sesparse$/i, 'sesparse'],
   [/^(.+)-rdmp?$/i, 'rdm'],
   [/^(.+)-ctk$/i, 'change-tracking'],
-  [/^(.+)-digest(?:-flat|-delta)?$/i, 'digest'],
+  [/^(.+)-digest$/i, 'digest'],
   [/^(.+)-pt$/i, 'partition-table'],
 ];
+/** Roles of files that are descriptors themselves, or nothing of ours. */
+const OWN_DESCRIPTORS: ReadonlySet<FileRole> = new Set(['disk', 'snapshot', 'digest', 'other']);
 const HIGHEST_DELTA = 999_999;
 
 /** `X.vmdk` or `X` to `X-flat.vmdk`. */
@@ -106,7 +108,7 @@ export function classifyFileName(fileName: string): FileNameParts {
  */
 export function descriptorCandidatesFor(fileName: string): string[] {
   const { role, stem } = classifyFileName(fileName);
-  if (role === 'disk' || role === 'snapshot' || role === 'other') return [];
+  if (OWN_DESCRIPTORS.has(role)) return [];
   const folder = fileName.slice(0, fileName.length - baseName(fileName).length);
   const extension = EXTENSION.exec(fileName.replace(/\.REDO\w*$/i, ''))?.[0] ?? '.vmdk';
   const names = [`${stem}${extension}`, `${stem}.vmdk`];

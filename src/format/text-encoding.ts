@@ -4,6 +4,7 @@
 const NON_ASCII = /[\u0080-\uffff]/;
 const LONE_SURROGATE = /\p{Surrogate}/u;
 const UTF8 = 'utf-8';
+const KOREAN = 'euc-kr';
 /** What bytes that fit no declaration are read as: every byte means something in it. */
 export const FALLBACK_ENCODING = 'windows-1252';
 
@@ -14,7 +15,7 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ['windows-932', 'shift_jis'],
   ['cp936', 'gbk'],
   ['windows-936', 'gbk'],
-  ['cp949', 'euc-kr'],
+  ['cp949', KOREAN],
   ['cp950', 'big5'],
   ['windows-950', 'big5'],
 ]);
@@ -35,6 +36,9 @@ export function canonicalEncoding(declared: string): string | undefined {
 /** Whether every byte of `bytes` is lawful in `encoding` (a name from `canonicalEncoding`). */
 export function fitsEncoding(bytes: Uint8Array, encoding: string): boolean {
   if (encoding === FALLBACK_ENCODING) return true;
+  if (encoding === KOREAN) {
+    return !koreanDecoder()(Buffer.from(bytes).toString('latin1')).includes('\ufffd');
+  }
   try {
     new TextDecoder(encoding, { fatal: true }).decode(bytes);
     return true;
@@ -46,6 +50,7 @@ export function fitsEncoding(bytes: Uint8Array, encoding: string): boolean {
 /** A function from Latin-1 text (one character per byte) to the text those bytes mean in `encoding`. */
 export function valueDecoder(encoding: string): (latin1: string) => string {
   if (encoding === FALLBACK_ENCODING) return decodeCp1252;
+  if (encoding === KOREAN) return koreanDecoder();
   const decoder = new TextDecoder(encoding, { ignoreBOM: true });
   return (latin1) => (NON_ASCII.test(latin1) ? decoder.decode(Buffer.from(latin1, 'latin1')) : latin1);
 }
@@ -66,6 +71,40 @@ export function encodeText(text: string, encoding: string): Buffer | undefined {
 
 function decodeCp1252(latin1: string): string {
   return latin1.replace(/[\u0080-\u009f]/g, (character) => CP1252_HIGH[character.charCodeAt(0) - 0x80]!);
+}
+
+/** Korean Windows adds syllables to EUC-KR (code page 949), which Node's decoder leaves out. */
+function koreanDecoder(): (latin1: string) => string {
+  const decoder = new TextDecoder(KOREAN);
+  const added = addedSyllables((pair) => decoder.decode(Buffer.from(pair, 'latin1')));
+  return (latin1) =>
+    latin1.replace(/[\u0081-\u00fe][A-Za-z\u0081-\u00fe]|[\u0080-\u00ff]/g, (unit) => {
+      const known = added.get(unit);
+      if (known !== undefined) return known;
+      const standard = /^[\u00a1-\u00fe]{2}$/.test(unit);
+      return standard ? decoder.decode(Buffer.from(unit, 'latin1')) : '\ufffd';
+    });
+}
+
+/** All syllables that EUC-KR lacks, in Unicode's order, fill the pairs that EUC-KR leaves free, in theirs. */
+function addedSyllables(decodePair: (pair: string) => string): Map<string, string> {
+  const standard = new Set<string>();
+  for (let first = 0xb0; first <= 0xc8; first++) {
+    for (let second = 0xa1; second <= 0xfe; second++) {
+      standard.add(decodePair(String.fromCharCode(first, second)));
+    }
+  }
+  const added = new Map<string, string>();
+  let syllable = 0xac00;
+  for (let first = 0x81; first <= 0xc6; first++) {
+    for (let second = 0x41; second <= (first <= 0xa0 ? 0xfe : 0xa0); second++) {
+      if ((second > 0x5a && second < 0x61) || (second > 0x7a && second < 0x81)) continue;
+      while (standard.has(String.fromCharCode(syllable))) syllable++;
+      if (syllable > 0xd7a3) return added;
+      added.set(String.fromCharCode(first, second), String.fromCharCode(syllable++));
+    }
+  }
+  return added;
 }
 
 /** Node has decoders only: the table the other way is read off by decoding every one- and two-byte sequence once. */
