@@ -208,6 +208,7 @@ async function finish(stage: staging.Staging, failures: Failures): Promise<void>
     });
     await staging.closeStaging(stage);
   } catch (error) {
+    await staging.releaseStaging(stage);
     throw new VmdkError(
       'io',
       'not-finished',

@@ -93,15 +93,14 @@ function inOrder({ units }: Journal, some: readonly JournalUnit[]): JournalUnit[
   return units.filter((unit) => chosen.has(unit));
 }
 
-function assertGone(folder: JournalFolder, path: string, { runs, takeOver }: FindRunsOptions): void {
-  const state = runs.stateOf(folder.owner);
+function assertGone({ owner }: JournalFolder, path: string, { runs, takeOver }: FindRunsOptions): void {
+  if (owner === undefined) return;
+  const state = runs.stateOf(owner);
   if (state === 'gone' || (state === 'unknown' && takeOver === true)) return;
   const running = state === 'running';
   throw new VmdkError('conflict', 'run-in-progress', 'another run is making clones in this folder', {
     path,
-    found: running
-      ? `process ${folder.owner.pid}, which runs`
-      : `process ${folder.owner.pid} of another host`,
+    found: running ? `process ${owner.pid}, which runs` : `process ${owner.pid} of another host`,
     expected: 'no journal, or one whose process is gone',
     hint: running
       ? 'Wait until it has ended.'

@@ -20,7 +20,8 @@ export interface RunOwner {
 export interface JournalFolder {
   /** Its name in the folder that the operation works in. */
   readonly name: string;
-  readonly owner: RunOwner;
+  /** Undefined when it was given up. */
+  readonly owner: RunOwner | undefined;
   readonly state: 'new' | 'ready';
 }
 
@@ -54,12 +55,18 @@ export function readyName(name: string): string {
   return name.replace(/\.new$/, '.ready');
 }
 
+/** The name of a folder whose owner gave it up and lives on. */
+export function releasedName(name: string): string {
+  return name.replace(/-\d+-\d+(-[0-9a-f]{8}\.(?:new|ready))$/, '-0-0$1');
+}
+
 /** Undefined when the name is no journal folder's. */
 export function parseJournalFolder(name: string): JournalFolder | undefined {
   const match = FOLDER_NAME.exec(name);
   if (match === null) return undefined;
   const [, host = '', pid, started = '', state] = match;
-  return { name, owner: { host, pid: Number(pid), started }, state: state === 'new' ? 'new' : 'ready' };
+  const owner = pid === '0' ? undefined : { host, pid: Number(pid), started };
+  return { name, owner, state: state === 'new' ? 'new' : 'ready' };
 }
 
 export function encodeJournal(journal: Journal): Buffer {

@@ -1,7 +1,7 @@
 // Files that appear together or not at all. They are made in a hidden folder beside their places; one rename of that
 // folder says that all is made, and from then on they only move into their places. Rule: nothing is ever put in the
 // place of a file that holds something, and nothing is removed that the journal does not list.
-import { dirname, join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { VmdkError, isVmdkError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { inParallel } from './in-parallel.ts';
@@ -11,6 +11,7 @@ import {
   journalFolderName,
   MADE_FOLDER,
   readyName,
+  releasedName,
   type Journal,
   type JournalUnit,
   type RunOwner,
@@ -218,7 +219,13 @@ export async function closeStaging(staging: Staging): Promise<void> {
   if (durable) await store.syncFolder(into);
   const made = join(path, MADE_FOLDER);
   if (durable && (await store.exists(made))) await store.syncFolder(made);
-  await removeStaging(staging);
+  await removeJournal(staging);
+  try {
+    await removeRemains(staging);
+  } catch {
+    // All is in place and safe; an empty folder is left for the next run to remove.
+    await releaseStaging(staging);
+  }
 }
 
 /**
@@ -233,6 +240,7 @@ export async function undoStaging(staging: Staging, cause?: unknown): Promise<vo
     });
     await removeStaging(staging);
   } catch (error) {
+    await releaseStaging(staging);
     throw new VmdkError(
       'io',
       'not-undone',
@@ -247,13 +255,32 @@ export async function undoStaging(staging: Staging, cause?: unknown): Promise<vo
   }
 }
 
-/** The journal goes before the marks that qualify it, and after all that it lists. */
-async function removeStaging({ store, into, path, durable }: Staging): Promise<void> {
-  await removeFolderIfThere(store, join(path, MADE_FOLDER));
-  await removeIfThere(store, join(path, JOURNAL_FILE));
-  for (const name of await store.list(path)) {
-    if (/^abandoned-\d+$/.test(name)) await removeIfThere(store, join(path, name));
+/** Lets the next run settle what this one could not, although this process lives on. */
+export async function releaseStaging({ store, path }: Staging): Promise<void> {
+  try {
+    await store.rename(path, join(dirname(path), releasedName(basename(path))));
+  } catch {
+    // Then the next run can settle it once this process has ended.
   }
+}
+
+async function removeStaging(staging: Staging): Promise<void> {
+  await removeJournal(staging);
+  await removeRemains(staging);
+}
+
+/** The journal goes after all that it lists, durably, and before the marks that qualify it. */
+async function removeJournal({ store, into, path, durable }: Staging): Promise<void> {
+  await removeFolderIfThere(store, join(path, MADE_FOLDER));
+  if (durable) await store.syncFolder(path);
+  if (durable) await store.syncFolder(into);
+  await removeIfThere(store, join(path, JOURNAL_FILE));
+}
+
+async function removeRemains({ store, into, path, durable }: Staging): Promise<void> {
+  const marks = (await store.list(path)).filter((name) => /^abandoned-\d+$/.test(name));
+  if (durable && marks.length > 0) await store.syncFolder(path);
+  for (const mark of marks) await removeIfThere(store, join(path, mark));
   await removeFolderIfThere(store, path);
   if (durable) await store.syncFolder(into);
 }

@@ -1,0 +1,81 @@
+// A datastore in memory to clone on, and what the tests of clones look at: every file of a store, every clone opened.
+import { posix } from 'node:path';
+import { wholeOf } from '../../src/block/read-runs.ts';
+import { openChain } from '../../src/chain/open-chain.ts';
+import { bytes, sectors } from '../../src/core/units.ts';
+import { cloneDisks } from '../../src/operations/clone-disks.ts';
+import type { CloneOptions, CloneRequest, CloneResult } from '../../src/operations/clone-types.ts';
+import { createDisk } from '../../src/operations/create-disk.ts';
+import type { Runs } from '../../src/operations/run-owner.ts';
+import type { FileStore } from '../../src/storage/file-store.ts';
+import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { hashFile, pattern } from './chain-model.ts';
+
+export const BASE_BYTES = 1 << 20;
+export const BASE_CONTENT = pattern(256 * 512, 5);
+
+/** A disk of 1 MiB whose first 128 KiB say where they came from; its folder must exist. */
+export async function makeBase(fs: FileStore | undefined, path: string, type?: string): Promise<void> {
+  await createDisk(path, bytes(BASE_BYTES), { fs, type });
+  const chain = await openChain(path, 'update', { fs });
+  await chain.write(sectors(0), BASE_CONTENT);
+  await chain.close();
+}
+
+/** `/ds/golden/golden.vmdk`, and nothing else. */
+export async function datastore(type?: string): Promise<FileStore> {
+  const fs = createMemoryFileStore();
+  await fs.makeFolder('/ds');
+  await fs.makeFolder('/ds/golden');
+  await makeBase(fs, '/ds/golden/golden.vmdk', type);
+  return fs;
+}
+
+export async function cloned(request: CloneRequest, options: CloneOptions): Promise<CloneResult[]> {
+  const results: CloneResult[] = [];
+  for await (const result of cloneDisks(request, options)) results.push(result);
+  return results;
+}
+
+/** Every file below `folder`, hidden ones too, sorted. */
+export async function filesBelow(fs: FileStore, folder: string): Promise<string[]> {
+  const found: string[] = [];
+  for (const name of (await fs.list(folder)).sort()) {
+    const path = posix.join(folder, name);
+    const { kind } = await fs.resolve(path);
+    if (kind === 'folder') found.push(`${path}/`, ...(await filesBelow(fs, path)));
+    else found.push(path);
+  }
+  return found;
+}
+
+/** SHA-256 of every file below `folder`, by path. */
+export async function hashesBelow(fs: FileStore, folder: string): Promise<Record<string, string>> {
+  const files = (await filesBelow(fs, folder)).filter((path) => !path.endsWith('/'));
+  return Object.fromEntries(
+    await Promise.all(files.map(async (path) => [path, await hashFile(fs, path)] as const)),
+  );
+}
+
+/** The whole of a disk as a reader without options gets it. */
+export async function contentOf(fs: FileStore | undefined, path: string): Promise<Buffer> {
+  const chain = await openChain(path, 'read', { fs });
+  try {
+    const content = Buffer.alloc(chain.capacity * 512);
+    await chain.read(wholeOf(chain), content);
+    return content;
+  } finally {
+    await chain.close();
+  }
+}
+
+/** Runs as seen by a process with this pid, where only `alive` ones run. */
+export function runsOf(pid: number, alive: readonly number[] = [pid], host = 'aaaaaaaa'): Runs {
+  return {
+    self: { host, pid, started: '7' },
+    stateOf: (owner) => {
+      if (owner.host !== host) return 'unknown';
+      return alive.includes(owner.pid) ? 'running' : 'gone';
+    },
+  };
+}
