@@ -32,7 +32,7 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a disk by QEMU', ({ 'qemu-img': qemu,
 
   it.each(QEMU_SUBFORMATS)('of type %s reads and maps as in QEMU', async (subformat) => {
     // The second is no multiple of a grain.
-    for (const [index, size] of [32 * MIB, 7 * MIB + 512 * 3].entries()) {
+    for (const [index, size] of [16 * MIB, 7 * MIB + 512 * 3].entries()) {
       const name = `disk${index}.vmdk`;
       const model = await written(name, 100 + index, size, subformat);
       await images.expectAgreement(name, model);

@@ -25,7 +25,7 @@ const TYPES: readonly CreateDiskOptions[] = [
   { type: 'vmfs' },
 ];
 /** No multiple of a grain. */
-const ODD = 11 * MIB + 512 * 5;
+const ODD = 6 * MIB + 512 * 5;
 
 describeWithPeer(
   ['qemu-img', 'qemu-io', 'vmdkinfo', '7zz'],
