@@ -50,8 +50,8 @@ export async function readDirectory(
   await file.readExactly(bytes, offset * SECTOR_BYTES);
   const entries = decodeTable(bytes);
   // A directory none of whose entries can be a table is not one; a few bad entries are judged table by table.
-  const sound = entries.every((entry) => entry === 0 || entry >= fileSectors);
-  if (sound && entries.some((entry) => entry !== 0))
+  const none = entries.every((entry) => entry === 0 || entry >= fileSectors);
+  if (none && entries.some((entry) => entry !== 0))
     fail('no entry within the file', 'sectors of grain tables');
   return { offset, entries };
 }
@@ -112,18 +112,22 @@ function placeOf(
   say: (what: string, offset: number) => void,
 ): number {
   const place = directory.entries[table]!;
-  if (place === 0) return 0;
+  const copy = copyOf(table);
+  // No table and none in the copy: nothing is stored. With a table in the copy, zeros here are damage: writers set the
+  // primary entry first.
+  if (place === 0 && copy === 0) return 0;
   const zeroed = (context.header.flags & SPARSE_FLAGS.zeroedGrains) !== 0;
   if (place === ZERO_GRAIN && zeroed) return place;
   const fits = (sector: number): boolean =>
     sector > ZERO_GRAIN && sector + tableSectors <= context.fileSectors;
   if (fits(place)) return place;
   const offset = directory.offset * SECTOR_BYTES + table * 4;
-  const copy = copyOf(table);
   if (fits(copy)) {
     say(`grain table ${table} cannot be at sector ${place}; read by the redundant table`, offset);
     return copy;
   }
+  // The copy is the one that is damaged.
+  if (place === 0) return 0;
   throw new VmdkError(
     'corrupt',
     'grain-table-damaged',
