@@ -7,7 +7,8 @@ import { throwIfAborted } from '../core/task.ts';
 import type { RandomBytes } from '../format/content-id.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { assertUnchanged } from './clone-bases.ts';
-import { prepareClones, unitOf, type PreparedClones } from './clone-plan.ts';
+import { interruptedRunsOf, planShape } from './clone-plan.ts';
+import { shapeClones, unitOf, type CloneShape } from './clone-shape.ts';
 import {
   problemOf,
   requestOfPlan,
@@ -41,25 +42,24 @@ export async function* cloneDisks(
 ): AsyncGenerator<CloneResult, void, undefined> {
   const promised = 'schema' in work ? work : undefined;
   const request = promised === undefined ? (work as CloneRequest) : requestOfPlan(promised);
-  const prepared = await prepareAfterSettling(request, options);
-  if (promised !== undefined) assertSamePlan(promised, prepared.plan);
-  const planned = prepared.plan.clones.filter(({ status }) => status === 'planned');
-  const failures: Failures = planned.length === 0 ? new Map() : await makeAll(prepared, planned, options);
-  for (const clone of prepared.plan.clones) yield resultOf(clone, failures.get(clone.name));
+  const shape = await shapeClones(request, options);
+  const done = await settleBefore(shape, options);
+  const plan = await planShape(shape, { interrupted: [], done });
+  if (promised !== undefined) assertSamePlan(promised, plan);
+  const planned = plan.clones.filter(({ status }) => status === 'planned');
+  const failures: Failures = planned.length === 0 ? new Map() : await makeAll(shape, planned, options);
+  for (const clone of plan.clones) yield resultOf(clone, failures.get(clone.name));
 }
 
-/** Plans, settles what the plan met, and plans again on what that left. */
-async function prepareAfterSettling(request: CloneRequest, options: CloneOptions): Promise<PreparedClones> {
-  const prepared = await prepareClones(request, options);
-  if (prepared.interrupted.length === 0) return prepared;
-  const { store, plan, request: fingerprint } = prepared;
+/** Settles what is left of earlier runs; gives the clones that one of the same request has made. */
+async function settleBefore(shape: CloneShape, options: CloneOptions): Promise<Set<string>> {
   const done = new Set<string>();
-  for (const run of prepared.interrupted) {
+  for (const run of await interruptedRunsOf(shape, options)) {
     throwIfAborted(options);
-    const { placed, journal } = await settleRun(store, plan.into, run);
-    if (journal?.request === fingerprint) for (const { name } of placed) done.add(name);
+    const { placed, journal } = await settleRun(shape.store, shape.into, run);
+    if (journal?.request === shape.fingerprint) for (const { name } of placed) done.add(name);
   }
-  return prepareClones(request, options, done);
+  return done;
 }
 
 function assertSamePlan(promised: ClonePlan, now: ClonePlan): void {
@@ -79,26 +79,25 @@ function assertSamePlan(promised: ClonePlan, now: ClonePlan): void {
 }
 
 async function makeAll(
-  prepared: PreparedClones,
+  shape: CloneShape,
   planned: readonly PlannedClone[],
   options: CloneOptions,
 ): Promise<Failures> {
-  const { plan, store, request } = prepared;
-  const { into, layout } = plan;
+  const { store, into, layout, fingerprint: request } = shape;
   const { self: owner } = options.runs ?? localRuns();
   const durable = options.durable ?? true;
-  const units = planned.map(({ name }) => unitOf(prepared, name));
+  const units = planned.map(({ name }) => unitOf(shape, name));
   const failures: Failures = new Map();
   const madeFolders: string[] = [];
   let stage: staging.Staging | undefined;
   try {
-    await makeFolders(store, prepared.missingFolders, durable, madeFolders);
+    await makeFolders(store, shape.missingFolders, durable, madeFolders);
     const random = randomBytes(4).toString('hex');
     stage = await staging.openStaging(store, into, { request, layout, units }, { owner, random, durable });
     await assertAlone(stage);
-    await makeUnits(prepared, stage, failures, options);
+    await makeUnits(shape, stage, failures, options);
     throwIfAborted(options);
-    await assertUnchanged(store, prepared.bases);
+    await assertUnchanged(store, shape.bases);
     stage = await staging.commitStaging(stage);
   } catch (error) {
     if (stage !== undefined) await staging.undoStaging(stage, error);
@@ -138,7 +137,7 @@ async function assertAlone({ store, into, path }: staging.Staging): Promise<void
 
 /** Makes every clone where nobody sees it, and takes its names; when going on, the failures are noted. */
 async function makeUnits(
-  prepared: PreparedClones,
+  shape: CloneShape,
   stage: staging.Staging,
   failures: Failures,
   options: CloneOptions,
@@ -151,13 +150,13 @@ async function makeUnits(
     try {
       await work();
     } catch (error) {
-      if (!prepared.plan['keep-going'] || !isVmdkError(error)) throw error;
+      if (!shape.keepGoing || !isVmdkError(error)) throw error;
       failures.set(unit.name, problemOf(error));
       await staging.abandonUnit(stage, unit);
     }
   };
   await inParallel(units, async (unit) => {
-    await each(unit, () => makeUnit(prepared, stage, unit, random));
+    await each(unit, () => makeUnit(shape, stage, unit, random));
     options.onProgress?.({ phase: 'cloning', done: ++done, total: units.length, unit: 'clones' });
   });
   await inParallel(units, async (unit) => {
@@ -166,7 +165,7 @@ async function makeUnits(
 }
 
 async function makeUnit(
-  { templates, stems }: PreparedClones,
+  { templates, suffixes }: CloneShape,
   stage: staging.Staging,
   unit: JournalUnit,
   random: RandomBytes,
@@ -174,7 +173,7 @@ async function makeUnit(
   await staging.beginUnit(stage, unit);
   const folder = posix.dirname(staging.stagedPath(stage, unit, unit.files[0]!));
   for (const [index, template] of templates.entries()) {
-    for (const file of template.files(folder, unit.name + stems[index]!, random)) {
+    for (const file of template.files(folder, unit.name + suffixes[index]!, random)) {
       await makeFile(stage, file);
     }
   }

@@ -1,47 +1,23 @@
 // Plans linked clones of disks: everything that can go wrong is looked for before anything is made. Reads only.
-import { createHash, randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
+import { VmdkError } from '../core/errors.ts';
 import { printCid } from '../format/content-id.ts';
-import type { FileStore } from '../storage/file-store.ts';
-import { createPathGuard } from '../storage/path-guard.ts';
-import { storeFor } from '../storage/promises-file-store.ts';
-import { examineBases, type CloneBase } from './clone-bases.ts';
-import { assertCloneName, expandNames, type CloneName } from './clone-names.ts';
-import { warningsOf } from './clone-warnings.ts';
+import type { CloneBase } from './clone-bases.ts';
+import { assertCloneName, type CloneName } from './clone-names.ts';
+import { shapeClones, unitOf, type CloneShape } from './clone-shape.ts';
 import {
   problemOf,
   type ClonedDisk,
-  type CloneLayout,
   type CloneOptions,
   type ClonePlan,
   type CloneRequest,
-  type CloneShape,
   type PlannedClone,
 } from './clone-types.ts';
-import { deltaTemplate, type DeltaTemplate } from './delta-template.ts';
+import { warningsOf } from './clone-warnings.ts';
 import { allocatedBytes } from './disk-plan.ts';
 import { findInterruptedRuns, type InterruptedRun } from './interrupted-runs.ts';
-import type { JournalUnit } from './journal.ts';
-import { parentHintFor } from './parent-hint.ts';
 import { localRuns } from './run-owner.ts';
 import { finalPath, targetExists } from './staging.ts';
-
-/** A plan with what carrying it out needs besides. */
-export interface PreparedClones {
-  readonly plan: ClonePlan;
-  readonly store: FileStore;
-  readonly bases: readonly CloneBase[];
-  /** One for each base. */
-  readonly templates: readonly DeltaTemplate[];
-  /** What follows the clone's name in each disk's, one for each base. */
-  readonly stems: readonly string[];
-  /** Folders to make, outermost first. */
-  readonly missingFolders: readonly string[];
-  readonly interrupted: readonly InterruptedRun[];
-  /** Equal for equal requests. */
-  readonly request: string;
-}
 
 /**
  * Plans clones; nothing is written.
@@ -50,142 +26,45 @@ export interface PreparedClones {
  * whose place is taken are `refused` in the plan instead.
  */
 export async function planClones(request: CloneRequest, options: CloneOptions = {}): Promise<ClonePlan> {
-  return (await prepareClones(request, options)).plan;
+  const shape = await shapeClones(request, options);
+  return planShape(shape, { interrupted: await interruptedRunsOf(shape, options), done: new Set() });
 }
 
-/** `done` are clones that an interrupted run of the same request has made, and that were put in their places. */
-export async function prepareClones(
-  request: CloneRequest,
-  options: CloneOptions,
-  done: ReadonlySet<string> = new Set(),
-): Promise<PreparedClones> {
-  const store = storeFor(options.fs);
-  const bases = await examineBases(store, request.bases, options);
-  const names = expandNames(request, stemOf(bases[0]!.path));
-  const { into, missingFolders } = await findInto(store, request.into, options);
-  const layout = request.layout ?? layoutFor(bases, into);
-  const hint = request.hint ?? 'relative';
-  const random = options.random ?? randomBytes;
-  // All clones lie equally deep, so that one hint serves them all.
-  const sample = layout === 'folders' ? posix.join(into, names[0]!.name) : into;
-  const hints = bases.map(({ path }) => parentHintFor(hint, sample, path));
-  const templates = bases.map((base, index) =>
-    deltaTemplate(base, { createType: request.type, hint: hints[index]! }, random),
-  );
-  const stems = suffixesOf(bases);
-  const runs = { runs: options.runs ?? localRuns(), takeOver: options.takeOver };
-  const interrupted = missingFolders.length > 0 ? [] : await findInterruptedRuns(store, into, runs);
-  const shape = { into, layout, names, bases, hints, templates, stems };
-  const fingerprint = fingerprintOf(shape, hint, request.type);
-  const taken = missingFolders.length > 0 ? new Set<string>() : new Set(await store.list(into));
-  const clones = planEach(shape, {
-    taken,
-    done,
-    interrupted,
-    fingerprint,
-    keepGoing: request.keepGoing === true,
-  });
-  const plan: ClonePlan = {
+/** What was begun in the folder before. */
+export interface Before {
+  /** Runs still to be settled. */
+  readonly interrupted: readonly InterruptedRun[];
+  /** Clones that a run of this same request had made, and that are in their places. */
+  readonly done: ReadonlySet<string>;
+}
+
+export async function planShape(shape: CloneShape, before: Before): Promise<ClonePlan> {
+  const { store, into, missingFolders, bases, type } = shape;
+  const taken = new Set(missingFolders.length > 0 ? [] : await store.list(into));
+  const clones = planEach(shape, before, taken);
+  return {
     schema: 'vmdkit-clone-plan/v1',
     into,
-    layout,
-    hint,
-    ...(request.type === undefined ? {} : { type: request.type }),
-    'keep-going': request.keepGoing === true,
+    layout: shape.layout,
+    hint: shape.hint,
+    ...(type === undefined ? {} : { type }),
+    'keep-going': shape.keepGoing,
     bases: bases.map(facts),
     clones,
     totals: totalsOf(clones, bases),
-    warnings: await warningsOf(store, { ...shape, clones, interrupted, allow: options.allow ?? [] }),
-  };
-  return { plan, store, bases, templates, stems, missingFolders, interrupted, request: fingerprint };
-}
-
-function fingerprintOf(shape: CloneShape, hint: string, type: string | undefined): string {
-  const { into, layout } = shape;
-  const bases = shape.bases.map(({ path, cid }) => [path, cid]);
-  const names = shape.names.map(({ name }) => name);
-  const identity = JSON.stringify({ bases, into, layout, hint, type, names });
-  return createHash('sha256').update(identity).digest('hex');
-}
-
-/** The files of a clone as the journal lists them. */
-export function unitOf(
-  { templates, stems }: Pick<PreparedClones, 'templates' | 'stems'>,
-  name: string,
-): JournalUnit {
-  return {
-    name,
-    files: templates.flatMap((template, index) => template.fileNames(name + stems[index]!)),
+    warnings: await warningsOf(shape, clones, before.interrupted),
   };
 }
 
-/** The real path of a folder that may be missing, and which folders that takes. */
-async function findInto(
-  store: FileStore,
-  into: string,
-  { confine }: CloneOptions,
-): Promise<{ into: string; missingFolders: string[] }> {
-  if (into === '') throw usageError('the folder for the clones has no name');
-  const guard = createPathGuard({ store, confine });
-  const missing: string[] = [];
-  for (let at = into; ; at = posix.dirname(at)) {
-    try {
-      const found = await guard.assertNamedAllowed(at);
-      if (found.kind !== 'folder') {
-        throw new VmdkError('usage', 'not-a-folder', 'clones are made in a folder', {
-          path: found.path,
-          found: found.kind,
-          expected: 'a folder, or nothing',
-        });
-      }
-      const missingFolders = missing.map((_, index) =>
-        posix.join(found.path, ...missing.slice(0, index + 1)),
-      );
-      return { into: posix.join(found.path, ...missing), missingFolders };
-    } catch (error) {
-      if (!isVmdkError(error, 'file-missing') || posix.dirname(at) === at) throw error;
-      missing.unshift(posix.basename(at));
-    }
-  }
+export async function interruptedRunsOf(
+  { store, into, missingFolders }: CloneShape,
+  { runs = localRuns(), takeOver }: CloneOptions,
+): Promise<InterruptedRun[]> {
+  return missingFolders.length > 0 ? [] : findInterruptedRuns(store, into, { runs, takeOver });
 }
 
-function layoutFor(bases: readonly CloneBase[], into: string): CloneLayout {
-  if (bases.length > 1) return 'folders';
-  const way = posix.relative(into, bases[0]!.path);
-  return !way.startsWith('../') && way.includes('/') ? 'folders' : 'files';
-}
-
-/**
- * One base: its clone is NAME.vmdk. Several: NAME-base.vmdk. Never the base's own name, by which a reader whose hint
- * fails would take a clone for its base.
- */
-function suffixesOf(bases: readonly CloneBase[]): string[] {
-  if (bases.length === 1) return [''];
-  const seen = new Set<string>();
-  return bases.map(({ path }) => {
-    const stem = stemOf(path);
-    let suffix = `-${stem}`;
-    for (let number = 2; seen.has(suffix.toLowerCase()); number++) suffix = `-${stem}-${number}`;
-    seen.add(suffix.toLowerCase());
-    return suffix;
-  });
-}
-
-function stemOf(path: string): string {
-  return posix.basename(path).replace(/\.vmdk$/i, '');
-}
-
-interface Surroundings {
-  /** Names in `into`. */
-  readonly taken: ReadonlySet<string>;
-  readonly done: ReadonlySet<string>;
-  readonly interrupted: readonly InterruptedRun[];
-  readonly fingerprint: string;
-  readonly keepGoing: boolean;
-}
-
-function planEach(shape: CloneShape, around: Surroundings): PlannedClone[] {
-  const { ours, present, taken } = afterSettling(around);
+function planEach(shape: CloneShape, before: Before, now: ReadonlySet<string>): PlannedClone[] {
+  const { ours, present, taken } = afterSettling(before, now, shape.fingerprint);
   const needed = bytesOfOne(shape);
   const claimed = new Map<string, string>();
   return shape.names.map((entry): PlannedClone => {
@@ -193,37 +72,41 @@ function planEach(shape: CloneShape, around: Surroundings): PlannedClone[] {
     const unit = unitOf(shape, name);
     const disks = disksOf(shape, name);
     const common = { name, disks, 'bytes-needed': needed, ...(hasMore(entry) ? { input: entry } : {}) };
-    for (const stem of shape.stems) assertCloneName(name + stem);
+    for (const stem of shape.suffixes) assertCloneName(name + stem);
     const places = shape.layout === 'folders' ? [name] : unit.files;
     assertApart(places, name, claimed);
     if (present.has(name)) return { ...common, status: 'present' };
     const blocked = places.find((place) => taken.has(place) && !ours.has(place));
     if (blocked === undefined) return { ...common, status: 'planned' };
     const error = targetExists(posix.join(shape.into, blocked));
-    if (!around.keepGoing) throw error;
+    if (!shape.keepGoing) throw error;
     return { ...common, status: 'refused', error: problemOf(error) };
   });
 }
 
 /** What interrupted runs will have left once they are settled. */
-function afterSettling({ taken, done, interrupted, fingerprint }: Surroundings): {
+function afterSettling(
+  { interrupted, done }: Before,
+  now: ReadonlySet<string>,
+  fingerprint: string,
+): {
   /** Empty files that settling removes. */
   ours: Set<string>;
   /** Clones of this same request. */
   present: Set<string>;
   taken: Set<string>;
 } {
-  const [ours, present, all] = [new Set<string>(), new Set(done), new Set(taken)];
+  const [ours, present, taken] = [new Set<string>(), new Set(done), new Set(now)];
   for (const { journal, fate } of interrupted) {
     for (const { name, files } of journal?.units ?? []) {
       const places = journal?.layout === 'folders' ? [name] : files;
       if (fate === 'undone' && journal?.layout === 'files') for (const place of places) ours.add(place);
       if (fate === 'undone') continue;
-      for (const place of places) all.add(place);
+      for (const place of places) taken.add(place);
       if (journal?.request === fingerprint) present.add(name);
     }
   }
-  return { ours, present, taken: all };
+  return { ours, present, taken };
 }
 
 /** Names that differ may still give the same file: `a-delta` is a file of the clone `a`, if that is a vmfsSparse disk. */
@@ -247,9 +130,9 @@ function hasMore(entry: CloneName): boolean {
 }
 
 function disksOf(shape: CloneShape, name: string): ClonedDisk[] {
-  const { into, layout, bases, templates, stems, hints } = shape;
+  const { into, layout, bases, templates, suffixes, hints } = shape;
   return bases.map((base, index): ClonedDisk => {
-    const names = templates[index]!.fileNames(name + stems[index]!);
+    const names = templates[index]!.fileNames(name + suffixes[index]!);
     const place = { into, journal: { request: '', layout, units: [] } };
     const files = names.map((file) => finalPath(place, { name, files: [] }, file));
     const cid = printCid(base.cid);
@@ -260,10 +143,10 @@ function disksOf(shape: CloneShape, name: string): ClonedDisk[] {
 }
 
 /** Counted on the clone with the longest name, which also shows that its descriptor fits. */
-function bytesOfOne({ names, into, templates, stems }: CloneShape): number {
+function bytesOfOne({ names, into, templates, suffixes }: CloneShape): number {
   const longest = names.reduce((a, { name }) => (name.length > a.length ? name : a), '');
   return templates.reduce((sum, template, index) => {
-    const files = template.files(into, longest + stems[index]!, (count) => new Uint8Array(count));
+    const files = template.files(into, longest + suffixes[index]!, (count) => new Uint8Array(count));
     return sum + allocatedBytes({ files });
   }, 0);
 }

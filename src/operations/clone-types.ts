@@ -5,9 +5,8 @@ import type { TaskOptions } from '../core/task.ts';
 import type { RandomBytes } from '../format/content-id.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { PromisesFs } from '../storage/promises-file-store.ts';
-import type { BaseOptions, CloneBase } from './clone-bases.ts';
+import type { BaseOptions } from './clone-bases.ts';
 import type { CloneName, NameRequest } from './clone-names.ts';
-import type { DeltaTemplate } from './delta-template.ts';
 import type { Runs } from './run-owner.ts';
 
 /** `files`: `INTO/NAME.vmdk`. `folders`: `INTO/NAME/NAME.vmdk`, a folder for each clone. */
@@ -111,17 +110,6 @@ export interface ClonePlan {
     readonly 'saved-against-thick': number;
   };
   readonly warnings: readonly CloneProblem[];
-}
-
-/** What all clones of a plan have in common. */
-export interface CloneShape {
-  readonly into: string;
-  readonly layout: CloneLayout;
-  readonly names: readonly CloneName[];
-  readonly bases: readonly CloneBase[];
-  readonly hints: readonly string[];
-  readonly templates: readonly DeltaTemplate[];
-  readonly stems: readonly string[];
 }
 
 /** One clone, told when it is done: the facts of its first (mostly only) disk, and of all when there are several. */

@@ -1,31 +1,28 @@
 // What a user should know of a plan before it is carried out: each warning names the way out.
 import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
-import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard, type PathGuard } from '../storage/path-guard.ts';
 import type { CloneBase } from './clone-bases.ts';
-import type { CloneProblem, CloneShape, PlannedClone } from './clone-types.ts';
+import type { CloneShape } from './clone-shape.ts';
+import type { CloneProblem, PlannedClone } from './clone-types.ts';
 import type { InterruptedRun } from './interrupted-runs.ts';
 import { hintNotes } from './parent-hint.ts';
 
-export interface WarningFacts extends CloneShape {
-  readonly clones: readonly PlannedClone[];
-  readonly interrupted: readonly InterruptedRun[];
-  /** Roots that opening the bases was allowed. */
-  readonly allow: readonly string[];
-}
-
-export async function warningsOf(store: FileStore, facts: WarningFacts): Promise<CloneProblem[]> {
+export async function warningsOf(
+  shape: CloneShape,
+  clones: readonly PlannedClone[],
+  interrupted: readonly InterruptedRun[],
+): Promise<CloneProblem[]> {
   // As somebody will open a clone who knows nothing of how it was made.
-  const guard = createPathGuard({ store });
-  const warnings = facts.interrupted.map(interruptedWarning);
-  for (const [index, base] of facts.bases.entries()) {
+  const guard = createPathGuard({ store: shape.store });
+  const warnings = interrupted.map(interruptedWarning);
+  for (const [index, base] of shape.bases.entries()) {
     for (const { code, message, path, severity } of base.findings) {
       if (severity !== 'info') warnings.push({ code: code.toLowerCase(), message, path });
     }
-    warnings.push(...(await reachWarnings(guard, facts, index)));
-    if (facts.allow.length > 0) warnings.push(...(await belowWarnings(guard, base)));
-    for (const note of facts.templates[index]!.notes) warnings.push({ code: 'delta-type', message: note });
+    warnings.push(...(await reachWarnings(guard, shape, clones[0]!.disks[index]!.path, index)));
+    if (shape.allow.length > 0) warnings.push(...(await belowWarnings(guard, base)));
+    for (const note of shape.templates[index]!.notes) warnings.push({ code: 'delta-type', message: note });
   }
   return warnings;
 }
@@ -37,11 +34,11 @@ function interruptedWarning({ path, fate }: InterruptedRun): CloneProblem {
 
 async function reachWarnings(
   guard: PathGuard,
-  { clones, bases, hints, layout }: WarningFacts,
+  { bases, hints, layout }: CloneShape,
+  path: string,
   index: number,
 ): Promise<CloneProblem[]> {
-  const disk = clones[0]!.disks[index]!;
-  const notes = await hintNotes(guard, disk.path, hints[index]!, bases[index]!);
+  const notes = await hintNotes(guard, path, hints[index]!, bases[index]!);
   if (notes.length === 0) return [];
   const around = posix.dirname(bases[index]!.path);
   const closer =
@@ -51,7 +48,7 @@ async function reachWarnings(
   return notes.map((note) => ({
     code: 'base-out-of-reach',
     message: `each clone needs to be told where its base is: ${note}. To do without, ${closer}`,
-    path: disk.path,
+    path,
   }));
 }
 

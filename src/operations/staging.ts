@@ -196,7 +196,9 @@ async function placeFiles(staging: Staging, unit: JournalUnit): Promise<PlacedUn
     else if (!(await store.exists(to))) return 'missing';
   }
   for (const { to } of moves) {
-    if (!(await isEmptyFile(store, to)) && !(await claimed(store, to))) return 'taken';
+    if ((await isEmptyFile(store, to)) || (await claimed(store, to))) continue;
+    await freePlaces(staging, unit);
+    return 'taken';
   }
   for (const { from, to } of moves) await store.rename(from, to);
   return 'placed';
