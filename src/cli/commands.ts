@@ -1,8 +1,129 @@
 // Every command, declared. A new one is an entry here and a file in commands/; help, completion and the table in the
 // README follow.
-import type { CommandSpec } from './command.ts';
+import type { CommandSpec, OptionSpec } from './command.ts';
+
+const START: OptionSpec = { name: 'start', value: 'N', summary: 'first byte (default 0)' };
+const LENGTH: OptionSpec = { name: 'length', value: 'N', summary: 'bytes (default: to the end of the disk)' };
 
 export const COMMANDS: readonly CommandSpec[] = [
+  {
+    name: 'info',
+    summary: 'what a disk is: sizes, type, CIDs, extents, findings at a glance',
+    operands: [{ name: 'DISK' }],
+    options: [{ name: 'chain', summary: 'describe every link, leaf first' }],
+    opensDisks: true,
+    examples: ['vmdkit info web-01.vmdk', 'vmdkit info web-01.vmdk --chain --json'],
+    notes: [
+      'A disk that cannot be read is described too, with the reason. JSON has the keys of `qemu-img info` and more.',
+    ],
+    load: () => import('./commands/info.ts'),
+  },
+  {
+    name: 'chain',
+    summary: 'the links of a chain, leaf to base, with every check',
+    operands: [{ name: 'DISK' }],
+    opensDisks: true,
+    examples: ['vmdkit chain web-01.vmdk', 'vmdkit chain web-01.vmdk --map /vmfs/volumes/ds1=/mnt/ds1'],
+    notes: [
+      'A broken chain is shown as far as it can be looked at, then what stops it; the exit code is 3. With -v the hints are shown as well.',
+    ],
+    load: () => import('./commands/chain.ts'),
+  },
+  {
+    name: 'map',
+    summary: 'which sectors are absent, zero or data, and which file and offset answers them',
+    operands: [{ name: 'DISK' }],
+    options: [START, LENGTH],
+    opensDisks: true,
+    examples: ['vmdkit map web-01.vmdk', 'vmdkit map web-01.vmdk --start 1M --length 64k --output ndjson'],
+    notes: ['JSON has the keys of `qemu-img map` and a file name for each run. Depth 0 is the disk itself.'],
+    load: () => import('./commands/map.ts'),
+  },
+  {
+    name: 'cat',
+    summary: 'the bytes the guest sees, to a pipe or a file',
+    operands: [{ name: 'DISK' }],
+    options: [
+      START,
+      LENGTH,
+      { name: 'to', short: 'o', value: 'FILE', summary: 'write to FILE, not to stdout' },
+    ],
+    opensDisks: true,
+    examples: ['vmdkit cat web-01.vmdk | sha256sum', 'vmdkit cat web-01.vmdk --length 1s -o mbr.bin'],
+    load: () => import('./commands/cat.ts'),
+  },
+  {
+    name: 'convert',
+    summary: 'a disk with all that is below it to a raw file, zeros as holes; - for a stream',
+    operands: [{ name: 'SRC' }, { name: 'DST' }],
+    options: [
+      { name: 'target-type', short: 'O', value: 'TYPE', summary: 'raw (default, and so far the only one)' },
+    ],
+    opensDisks: true,
+    examples: [
+      'vmdkit convert web-01.vmdk web-01.raw',
+      'vmdkit convert web-01.vmdk - | ssh host "cat > web-01.raw"',
+    ],
+    notes: [
+      'The target appears under its name when it is complete; an interrupted run leaves nothing. A target that exists is refused without --force.',
+    ],
+    load: () => import('./commands/convert.ts'),
+  },
+  {
+    name: 'create',
+    summary: 'a new, empty disk; with --backing a new delta above a disk',
+    operands: [{ name: 'DISK' }, { name: 'SIZE', optional: true }],
+    options: [
+      { name: 'backing', value: 'PARENT', summary: 'the disk that the delta is made above' },
+      {
+        name: 'type',
+        short: 't',
+        value: 'TYPE',
+        summary:
+          'createType: monolithicSparse (default), monolithicFlat, twoGbMaxExtentSparse, twoGbMaxExtentFlat, vmfs; of a delta what VMware would choose, or monolithicSparse, twoGbMaxExtentSparse, vmfsSparse, seSparse',
+      },
+      {
+        name: 'hint',
+        value: 'STYLE',
+        summary: 'how a delta names its parent: relative (default), absolute, or the hint itself',
+      },
+      { name: 'grain', value: 'SIZE', summary: 'grain size of sparse types (default 64k)' },
+      { name: 'adapter', value: 'NAME', summary: 'lsilogic (default), buslogic, ide or legacyESX' },
+      { name: 'hardware-version', value: 'N', summary: 'virtual hardware version (default 10)' },
+      { name: 'thin', summary: 'vmfs: space is taken as it is written' },
+      { name: 'preallocate', summary: 'flat types: take all space now' },
+    ],
+    opensDisks: true,
+    examples: [
+      'vmdkit create base.vmdk 40G',
+      'vmdkit create base.vmdk 2T --type vmfs --thin',
+      'vmdkit create web-01.vmdk --backing base.vmdk',
+    ],
+    notes: ['The parent is opened for reading only. A target that exists is refused, whatever --force says.'],
+    load: () => import('./commands/create.ts'),
+  },
+  {
+    name: 'write',
+    summary: 'write bytes or zeros into a leaf',
+    operands: [{ name: 'DISK' }, { name: 'FILE', optional: true }],
+    options: [
+      { name: 'offset', value: 'N', summary: 'where the first byte goes' },
+      { name: 'zero', value: 'LENGTH', summary: 'write zeros, by metadata where possible' },
+      {
+        name: 'drop-change-tracking',
+        summary: 'drop the change tracking of the disk, which the write makes stale',
+      },
+    ],
+    opensDisks: true,
+    examples: [
+      'vmdkit write web-01.vmdk --offset 1M hosts.txt',
+      'vmdkit write web-01.vmdk --offset 1M --zero 64k',
+    ],
+    notes: [
+      'Reads stdin without FILE or with "-". Disks below the leaf are never written. Writing to a disk that others have as their parent makes these unreadable: write into a delta.',
+    ],
+    load: () => import('./commands/write.ts'),
+  },
   {
     name: 'completion',
     summary: 'a script that teaches your shell the commands and options: bash (default), zsh or fish',

@@ -1,6 +1,5 @@
 // Standard output: data, in order, as fast as the reader takes it. Rule: a reader that goes away (`| head`) is no
 // error; it stops the work, quietly.
-import { once } from 'node:events';
 import { styleText } from 'node:util';
 
 /** What `styleText` understands, as far as we use it. */
@@ -29,15 +28,23 @@ export function createOutput(
   onClosed: (reason: Error) => void,
 ): Output {
   let failure: Error | undefined;
+  const waiting = new Set<() => void>();
+  const wake = (): void => {
+    for (const resolve of waiting) resolve();
+    waiting.clear();
+  };
+  stream.on('drain', wake);
   stream.on('error', (error: NodeJS.ErrnoException) => {
     failure ??= error.code === 'EPIPE' ? new OutputClosedError('nobody reads the output') : error;
     onClosed(failure);
+    wake();
   });
   const write = async (data: string | Uint8Array): Promise<void> => {
     if (failure !== undefined) throw failure;
     if (stream.write(data)) return;
-    const gone = once(stream, 'close');
-    await Promise.race([once(stream, 'drain'), gone]);
+    await new Promise<void>((resolve) => {
+      waiting.add(resolve);
+    });
     if (failure !== undefined) throw failure;
   };
   return {

@@ -1,0 +1,56 @@
+// `vmdkit cat`: the bytes the guest sees, to a pipe or a file.
+import type { Chain } from '../../chain/chain.ts';
+import { openChain } from '../../chain/open-chain.ts';
+import { usageError, VmdkError } from '../../core/errors.ts';
+import { SECTOR_BYTES } from '../../core/units.ts';
+import { copyOut, type ByteRange } from '../../operations/copy-out.ts';
+import type { Arguments } from '../arguments.ts';
+import type { CommandModule } from '../command.ts';
+import { chainOptionsOf } from '../disk-options.ts';
+import { EXIT } from '../failure.ts';
+import { writeNewFile } from '../../operations/new-file.ts';
+
+export const run: CommandModule['run'] = async (args, context) => {
+  const target = args.text('to');
+  if (target === undefined && context.stdout.isTerminal && !context.force) throw toTerminal();
+  const chain = await openChain(args.operand('DISK'), 'read', await chainOptionsOf(args, context));
+  try {
+    const range = rangeOf(args, chain);
+    await context.withProgress(async (task) => {
+      if (target === undefined || target === '-') {
+        await copyOut(chain, range, (data) => context.stdout.write(data), task);
+        return;
+      }
+      await writeNewFile(context.store, target, chain, context.force, async (file) => {
+        let at = 0;
+        await copyOut(
+          chain,
+          range,
+          async (data) => {
+            await file.write(data, at);
+            at += data.length;
+          },
+          task,
+        );
+      });
+    });
+    return EXIT.done;
+  } finally {
+    await chain.close();
+  }
+};
+
+/** --start and --length, any bytes within the disk. */
+function rangeOf(args: Arguments, chain: Chain): ByteRange {
+  const size = chain.capacity * SECTOR_BYTES;
+  const start = args.bytes('start') ?? 0;
+  const end = start + (args.bytes('length') ?? Math.max(0, size - start));
+  if (start <= size && end <= size) return { start, end };
+  throw usageError(`bytes ${start} to ${end} do not lie within the disk`, `It has ${size} bytes.`);
+}
+
+function toTerminal(): VmdkError {
+  return new VmdkError('refused', 'output-is-a-terminal', 'the bytes of a disk are nothing for a terminal', {
+    hint: 'Send them to a file with -o FILE or to a pipe; --force prints them here.',
+  });
+}

@@ -1,0 +1,87 @@
+// `vmdkit write`: bytes from a file or stdin into a leaf, or zeros. What is below the leaf is only read.
+import { openChain } from '../../chain/open-chain.ts';
+import type { WritableChain } from '../../chain/writable-chain.ts';
+import { usageError } from '../../core/errors.ts';
+import type { TaskOptions } from '../../core/task.ts';
+import { chunksOf, writeStream, zeroBytes } from '../../operations/write-bytes.ts';
+import type { Arguments } from '../arguments.ts';
+import type { CommandContext } from '../context.ts';
+import type { CommandModule } from '../command.ts';
+import { chainOptionsOf } from '../disk-options.ts';
+import { EXIT } from '../failure.ts';
+import { printCid } from '../../format/content-id.ts';
+
+export const run: CommandModule['run'] = async (args, context) => {
+  const offset = args.bytes('offset');
+  if (offset === undefined) throw usageError('write needs --offset N', 'For example: --offset 1M');
+  const zero = args.bytes('zero');
+  const source = args.optionalOperand('FILE');
+  if (zero !== undefined && source !== undefined) {
+    throw usageError('write: --zero writes zeros: no FILE goes with it');
+  }
+  if (zero === undefined && source === undefined && context.stdin.isTTY) {
+    throw usageError('write needs a FILE, data on stdin or --zero LENGTH');
+  }
+  const options = await chainOptionsOf(args, context);
+  const dropChangeTracking = args.flag('drop-change-tracking');
+  const chain = await openChain(args.operand('DISK'), 'update', { ...options, dropChangeTracking });
+  let length: number;
+  try {
+    length = await context.withProgress(async (task) => {
+      if (zero === undefined) return writeInput(source, chain, offset, context, task);
+      await zeroBytes(chain, offset, zero, task);
+      return zero;
+    });
+  } finally {
+    await chain.close();
+  }
+  await report(args, context, chain, { offset, length, zeroed: zero !== undefined });
+  return EXIT.done;
+};
+
+async function writeInput(
+  source: string | undefined,
+  chain: WritableChain,
+  offset: number,
+  context: CommandContext,
+  task: TaskOptions,
+): Promise<number> {
+  if (source === undefined || source === '-') {
+    const stop = (): void => void context.stdin.destroy();
+    context.signal.addEventListener('abort', stop);
+    return writeStream(chain, offset, context.stdin, task);
+  }
+  const file = await context.store.open(source, 'read');
+  try {
+    return await writeStream(chain, offset, chunksOf(file), { ...task, length: await file.size() });
+  } finally {
+    await file.close();
+  }
+}
+
+async function report(
+  args: Arguments,
+  context: CommandContext,
+  chain: WritableChain,
+  done: { offset: number; length: number; zeroed: boolean },
+): Promise<void> {
+  const { leaf } = chain;
+  const rolled = leaf.cid !== leaf.descriptor.cid;
+  if (context.format !== 'human') {
+    const result = {
+      schema: 'vmdkit-write/v1',
+      filename: leaf.path,
+      ...done,
+      cid: printCid(leaf.cid),
+      'cid-changed': rolled,
+    };
+    await context.printJson(result);
+    return;
+  }
+  const { grouped } = await import('../numbers.ts');
+  const what = done.zeroed ? 'zeroed' : 'wrote';
+  const cid = rolled ? `; CID is now ${printCid(leaf.cid)}` : '; nothing had to change';
+  context.talk(
+    `${args.operand('DISK')}: ${what} ${grouped(done.length)} bytes at byte ${grouped(done.offset)}${cid}`,
+  );
+}

@@ -1,0 +1,109 @@
+// A disk's description for people: what matters first, in words and with units; findings last.
+import type { Finding } from '../core/finding.ts';
+import { NO_PARENT_CID, printCid } from '../format/content-id.ts';
+import { showText } from '../format/plain-text.ts';
+import type { DiskReport, ExtentReport } from '../operations/describe-disk.ts';
+import { inColumns, pairs } from './columns.ts';
+import { exactSizeText, plural, sizeText } from './numbers.ts';
+import type { Paint } from './output.ts';
+import { shownPath } from './shown-path.ts';
+
+export function diskText(report: DiskReport, paint: Paint): string[] {
+  const { cid, 'parent-cid': parentCid, extents } = report['format-specific'].data;
+  const { reason } = report;
+  return [
+    paint('bold', shownPath(report.filename)),
+    ...pairs([
+      ['type', `${typeText(report)}, ${report.delta ? 'a delta' : 'no parent'}`],
+      ['size', exactSizeText(report['virtual-size'])],
+      ['on disk', exactSizeText(report['actual-size'])],
+      ['CID', cid === undefined ? 'none that can be read' : printCid(cid)],
+      [
+        'parent CID',
+        parentCid === undefined || parentCid === NO_PARENT_CID ? undefined : printCid(parentCid),
+      ],
+      ['parent hint', quoted(report['backing-filename'])],
+      ['parent', shown(report['full-backing-filename'])],
+      ['grain size', report['cluster-size'] === undefined ? undefined : sizeText(report['cluster-size'])],
+      ['descriptor', descriptorText(report)],
+      ['adapter', adapterText(report)],
+      ['geometry', geometryText(report)],
+      ['uuid', plain(report.uuid)],
+      ['content id', plain(report['long-content-id'])],
+      ['thin', report.thin === undefined ? undefined : report.thin ? 'yes' : 'no'],
+      ['changes in', plain(report['change-tracking-file'])],
+      ['closed', report['dirty-flag'] ? paint('yellow', 'not cleanly') : undefined],
+    ]).map((line) => `  ${line}`),
+    ...(reason === undefined ? [] : [`  ${paint('red', 'cannot be read:')} ${reason.message}`]),
+    ...(reason?.hint === undefined ? [] : [`    ${reason.hint}`]),
+    `  ${plural(extents.length, 'extent')}`,
+    ...inColumns(
+      [{ head: '' }, { head: '' }, { head: '', align: 'right' }, { head: '' }, { head: '' }],
+      extents.map(extentRow),
+    ).map((line) => `    ${line}`),
+    ...findingLines(
+      report.findings.filter(({ code }) => code !== reason?.code.toUpperCase()),
+      paint,
+    ).map((line) => `  ${line}`),
+  ];
+}
+
+/** One line for each finding, worst first; nothing when there are none. */
+export function findingLines(findings: readonly Finding[], paint: Paint): string[] {
+  const order = ['error', 'warning', 'info'] as const;
+  const sorted = order.flatMap((severity) => findings.filter((finding) => finding.severity === severity));
+  return sorted.map(({ code, severity, message, path }) => {
+    const label = severity === 'error' ? paint('red', severity) : severity;
+    return `${severity === 'warning' ? paint('yellow', severity) : label} ${code}: ${shownPath(path)}: ${message}`;
+  });
+}
+
+function typeText(report: DiskReport): string {
+  const written = report['format-specific'].data['create-type'];
+  if (written === report.type) return report.type;
+  return `${report.type} (createType ${written === '' ? 'missing' : `"${showText(written)}"`})`;
+}
+
+function descriptorText({ descriptor }: DiskReport): string {
+  const { embedded, version, encoding, 'decoded-as': decoded } = descriptor;
+  const read = decoded === undefined ? '' : `, read as ${decoded}`;
+  return `${embedded ? 'embedded' : 'text file'}, version ${version ?? 'unknown'}, ${showText(encoding)}${read}`;
+}
+
+function adapterText(report: DiskReport): string | undefined {
+  const { 'adapter-type': adapter, 'hardware-version': hardware } = report;
+  if (adapter === undefined && hardware === undefined) return undefined;
+  const version = hardware === undefined ? '' : `hardware version ${showText(hardware)}`;
+  return [adapter === undefined ? '' : showText(adapter), version].filter((part) => part !== '').join(', ');
+}
+
+function geometryText({ geometry }: DiskReport): string | undefined {
+  if (geometry === undefined) return undefined;
+  const { cylinders, heads, sectors } = geometry;
+  return `${cylinders} cylinders, ${heads} heads, ${sectors} sectors`;
+}
+
+function extentRow(extent: ExtentReport): string[] {
+  const { filename, found } = extent;
+  const offset = extent.offset === undefined || extent.offset === 0 ? '' : ` from byte ${extent.offset}`;
+  const state =
+    found === false
+      ? 'missing'
+      : extent['actual-size'] === undefined
+        ? ''
+        : `${sizeText(extent['actual-size'])} on disk`;
+  const file = filename === undefined ? 'no file' : `${shownPath(filename)}${offset}`;
+  return [extent.access, extent.format, sizeText(extent['virtual-size']), file, state];
+}
+
+function quoted(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : `"${showText(text)}"`;
+}
+
+function plain(text: string | undefined): string | undefined {
+  return text === undefined ? undefined : showText(text);
+}
+
+function shown(path: string | undefined): string | undefined {
+  return path === undefined ? undefined : shownPath(path);
+}
