@@ -3,9 +3,9 @@ import { RunList } from './run-list.ts';
 
 /**
  * Lays `upper` over `lower`. Covers what both cover from `upper.start`; `lower` must cover at least every absent
- * run of `upper` within the result. Runs taken from below get `depth`.
+ * run of `upper` within the result. Runs taken from below lie `deeper` links deeper than `lower` says.
  */
-export function overlay(upper: RunList, lower: RunList, depth: number): RunList {
+export function overlay(upper: RunList, lower: RunList, deeper: number): RunList {
   const merged = new RunList(upper.start, upper.length + lower.length);
   let below = 0;
   for (let index = 0; index < upper.length; index++) {
@@ -17,7 +17,7 @@ export function overlay(upper: RunList, lower: RunList, depth: number): RunList 
     while (below + 1 < lower.length && lower.endAt(below) <= merged.end) below++;
     while (merged.end < end) {
       const count = Math.min(lower.endAt(below), end) - merged.end;
-      merged.addPart(lower, below, merged.end, count, depth);
+      merged.addPart(lower, below, merged.end, count, lower.depthAt(below) + deeper);
       if (merged.end < end) below++;
     }
     if (merged.end < upper.endAt(index)) break;

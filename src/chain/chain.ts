@@ -10,12 +10,12 @@ import { LruCache } from '../core/lru-cache.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { Disk } from '../disk/disk.ts';
 
-/** 64 MiB of guest are planned together. */
-const WINDOW_SECTORS = 131_072;
+/** 256 MiB of guest are planned together. */
+const WINDOW_SECTORS = 524_288;
 /** Runs kept in memory: about 60 MiB at the very worst, one-sector grains everywhere. */
 const KEPT_RUNS = 1 << 20;
 /** Longer reads are planned as they come: a window serves many small ones. */
-const LARGEST_WINDOWED_READ = WINDOW_SECTORS / 16;
+const LARGEST_WINDOWED_READ = 8192;
 
 export interface Chain extends SectorSource {
   /** Leaf first, base last. */
@@ -25,12 +25,11 @@ export interface Chain extends SectorSource {
   readonly findings: readonly Finding[];
 }
 
-/** Reads through `links`, leaf first. Owns nothing: whoever opened the links closes them. */
+/** Reads through links that do not change, leaf first. Owns nothing: whoever opened the links closes them. */
 export class MergedSource {
   readonly capacity: Sectors;
   readonly #links: readonly Pick<SectorSource, 'capacity' | 'map'>[];
   readonly #windows = new LruCache<number, RunList>(KEPT_RUNS);
-  #epoch = 0;
 
   constructor(links: readonly Pick<SectorSource, 'capacity' | 'map'>[]) {
     this.#links = links;
@@ -63,14 +62,7 @@ export class MergedSource {
     }
   }
 
-  /** Forgets what was planned for `range`: its sectors have moved. */
-  forget(range: SectorRange): void {
-    this.#epoch++;
-    const last = Math.floor((range.start + range.count - 1) / WINDOW_SECTORS);
-    for (let key = Math.floor(range.start / WINDOW_SECTORS); key <= last; key++) this.#windows.delete(key);
-  }
-
-  /** A plan that covers `sector`. */
+  /** A plan from `sector` on, kept for the next reads; covers `sector` and usually much more on both sides. */
   async #window(sector: number): Promise<RunList> {
     const key = Math.floor(sector / WINDOW_SECTORS);
     const known = this.#windows.get(key);
@@ -78,11 +70,16 @@ export class MergedSource {
     const end = Math.min(this.capacity, (key + 1) * WINDOW_SECTORS);
     // A window with very many runs is answered in parts: then the part that is wanted now is kept.
     const start = known === undefined ? key * WINDOW_SECTORS : sector;
-    const epoch = this.#epoch;
     let runs = await this.map(sectorRange(start, end - start));
     if (runs.end <= sector) runs = await this.map(sectorRange(sector, end - sector));
-    if (epoch === this.#epoch) this.#windows.set(key, runs, runs.length);
+    this.#windows.set(key, runs, runs.length);
     return runs;
+  }
+
+  /** As `map`, from a plan that is kept: for many small ranges near one another. Covers a prefix of `range`. */
+  async plan(range: SectorRange): Promise<RunList> {
+    if (range.start >= this.capacity) return zerosFrom(range.start, range.count);
+    return (await this.#window(range.start)).slice(range);
   }
 }
 
@@ -92,13 +89,15 @@ async function mapBelow(
   start: number,
   end: number,
 ): Promise<RunList> {
-  if (start >= disk.capacity) {
-    const zeros = new RunList(start);
-    zeros.addZero(end - start);
-    return zeros;
-  }
+  if (start >= disk.capacity) return zerosFrom(start, end - start);
   const within = Math.min(end, disk.capacity);
   const runs = await disk.map(sectorRange(start, within - start));
   if (runs.end === within && within < end) runs.addZero(end - within);
   return runs;
+}
+
+function zerosFrom(start: number, count: number): RunList {
+  const zeros = new RunList(start);
+  zeros.addZero(count);
+  return zeros;
 }

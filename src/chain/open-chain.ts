@@ -11,6 +11,7 @@ import type { ResolvedPath } from '../storage/file-store.ts';
 import { MOST_LINKS, MOST_SUPPORTED_LINKS, type ChainOptions } from './chain-options.ts';
 import { MergedSource, type Chain } from './chain.ts';
 import { findParent } from './find-parent.ts';
+import { LeafOverBelow } from './leaf-over-below.ts';
 import { LeafWriter, type WritableChain } from './writable-chain.ts';
 
 /**
@@ -57,8 +58,9 @@ function writableChain(
   links: readonly Disk[],
   findings: readonly Finding[],
 ): WritableChain {
-  const merged = new MergedSource(links);
-  const writer = new LeafWriter(leaf, merged, links.length > 1);
+  const below = links.length > 1 ? new MergedSource(links.slice(1)) : undefined;
+  const merged = new LeafOverBelow(leaf, below);
+  const writer = new LeafWriter(leaf, merged);
   return {
     ...readingChain(links, findings),
     leaf,

@@ -5,7 +5,8 @@ import type { SectorTarget } from '../block/sector-source.ts';
 import { RangeLock } from '../core/range-lock.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { WritableDisk } from '../disk/disk.ts';
-import type { Chain, MergedSource } from './chain.ts';
+import type { Chain } from './chain.ts';
+import type { LeafOverBelow } from './leaf-over-below.ts';
 
 const LARGEST_ZERO_WRITE = (1 << 20) / SECTOR_BYTES;
 
@@ -15,14 +16,12 @@ export interface WritableChain extends Chain, SectorTarget {
 
 export class LeafWriter {
   readonly #leaf: WritableDisk;
-  readonly #merged: MergedSource;
-  readonly #hasParent: boolean;
+  readonly #merged: LeafOverBelow;
   readonly #lock = new RangeLock();
 
-  constructor(leaf: WritableDisk, merged: MergedSource, hasParent: boolean) {
+  constructor(leaf: WritableDisk, merged: LeafOverBelow) {
     this.#leaf = leaf;
     this.#merged = merged;
-    this.#hasParent = hasParent;
   }
 
   async write(start: Sectors, data: Uint8Array): Promise<void> {
@@ -60,10 +59,7 @@ export class LeafWriter {
     if (from >= to) return this.#writeZeros(range);
     await this.#writeZeros(sectorRange(range.start, from - range.start));
     const whole = sectorRange(from, to - from);
-    await this.#lockGrains(whole, async () => {
-      await this.#leaf.zeroGrains(whole, this.#hasParent);
-      this.#merged.forget(whole);
-    });
+    await this.#lockGrains(whole, () => this.#leaf.zeroGrains(whole, this.#merged.hasParent));
     await this.#writeZeros(sectorRange(to, end - to));
   }
 
@@ -105,7 +101,6 @@ export class LeafWriter {
       first.start,
       whole ? part : await this.#complete(first.start, from, to, end, part),
     );
-    this.#merged.forget(sectorRange(first.start, end - first.start));
   }
 
   async #complete(

@@ -1,6 +1,7 @@
 // Finds the descriptor of a disk: a text file, or the text inside a hosted sparse extent. A bare extent has none, and
 // opening it alone would lose the parent: the error names the descriptor it belongs to.
 import { basename, dirname, join } from 'node:path';
+import { isZero } from '../block/zero-scan.ts';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { MAX_DESCRIPTOR_BYTES, parseDescriptor, type Descriptor } from '../format/descriptor.ts';
@@ -21,7 +22,7 @@ export interface FoundDescriptor {
 /** @throws VmdkError `bare-extent`, `not-a-vmdk`, `bad-header`, `descriptor-…`. */
 export async function readDescriptor(store: FileStore, file: RandomAccessFile): Promise<FoundDescriptor> {
   const size = await file.size();
-  const first = Buffer.alloc(Math.min(size, FIRST_BYTES));
+  const first = Buffer.allocUnsafe(Math.min(size, FIRST_BYTES));
   await file.readExactly(first, 0);
   const kind = detectFileKind(first);
   if (kind === 'descriptor') return { descriptor: await readText(file, first, size), embedded: undefined };
@@ -68,7 +69,7 @@ async function readEmbedded(
     await file.readExactly(text, offset);
   }
   // QEMU leaves an empty descriptor area in the extents of split disks.
-  if (text.every((byte) => byte === 0)) throw await bareExtent(store, file.path, 'a hosted sparse extent');
+  if (isZero(text)) throw await bareExtent(store, file.path, 'a hosted sparse extent');
   return { descriptor: parseDescriptor(text, file.path), embedded: { offset, length } };
 }
 

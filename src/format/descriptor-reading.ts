@@ -135,7 +135,7 @@ export function noteOddLine(line: ReadLine, text: TextLine, number: number, prob
 
 export function noteTail(tail: Uint8Array, lineCount: number, problems: RuleProblem[]): void {
   if (tail.length === 0) return;
-  const clean = tail.every((byte) => byte === 0);
+  const clean = Buffer.from(tail).equals(Buffer.alloc(tail.length));
   const message = clean
     ? `the text is followed by ${tail.length} NUL bytes`
     : 'the text ends at a NUL, and other bytes follow: they are not read';
