@@ -146,7 +146,11 @@ async function sparseKind(file: RandomAccessFile, line: ExtentLine): Promise<'sp
 }
 
 /** The file an extent line means, allowed and existing. */
-async function extentPath(context: OpenContext, descriptor: Descriptor, line: ExtentLine): Promise<string> {
+export async function extentPath(
+  context: OpenContext,
+  descriptor: Descriptor,
+  line: ExtentLine,
+): Promise<string> {
   const name = line.fileName ?? '';
   const spellings = [...new Set([name, name.replaceAll('\\', '/'), unescapeBars(name)])];
   let missing: unknown;

@@ -1,6 +1,6 @@
 // Reads a header that may be damaged: a field that is wrong and does not matter for finding the tables is noted and
 // read as if it were right, so that the check can go on; any other ends it.
-import { isVmdkError, VmdkError } from '../core/errors.ts';
+import { isVmdkError, type VmdkError } from '../core/errors.ts';
 import { COWD_FLAGS, CowdHeaderStruct, parseCowdHeader, type CowdHeader } from '../format/cowd-header.ts';
 import { parseSeSparseHeader, SeSparseConstHeader, type SeSparseHeader } from '../format/sesparse-header.ts';
 import {
@@ -88,7 +88,7 @@ export function judgeSeSparseHeader(
 type RawSparse = ReturnType<typeof SparseExtentHeader.decode>;
 
 function mendSparse(raw: RawSparse, { context }: VmdkError): Partial<RawSparse> | undefined {
-  switch (context.field) {
+  switch (context.field ?? '') {
     case 'magicNumber':
       return raw.magicNumber === UNFINISHED_MAGIC ? { magicNumber: SPARSE_MAGIC } : undefined;
     case 'version':

@@ -1,0 +1,265 @@
+// Checks an ESX delta (COWD): directory, tables, entries, who has which sector. There is one copy of everything, so
+// only freeSector can be put right; its tables and grains stand in the order of their first use.
+import { throwIfAborted } from '../core/task.ts';
+import { ceilDiv, roundUp, SECTOR_BYTES } from '../core/units.ts';
+import {
+  COWD_ENTRIES_PER_TABLE,
+  COWD_FLAGS,
+  COWD_TABLE_SECTORS,
+  CowdHeaderStruct,
+  type CowdHeader,
+} from '../format/cowd-header.ts';
+import { decodeTable } from '../format/tables.ts';
+import { NO_GRAINS, noteUnclean, type ExtentCheck, type GrainCounts } from './check-context.ts';
+import { GapTally, NO_LEAK, noteGrainOverlaps, noteLeak } from './check-gaps.ts';
+import { surveySpace, type Take } from './check-space.ts';
+
+const ZERO_GRAIN = 1;
+const UNUSABLE = 0xffffffff;
+const BLOCK_SECTORS = 8;
+const KIND = { header: 0, directory: 1, table: 2, grain: 3 } as const;
+const KIND_WORDS = ['the header', 'the grain directory', 'grain table', 'grain'] as const;
+
+/** Checks what lies behind a header that was judged before. */
+export async function checkCowdGrains(check: ExtentCheck, header: CowdHeader): Promise<GrainCounts> {
+  const { log, file, fileBytes } = check;
+  const errorsBefore = log.errors;
+  noteUnclean(check, header.uncleanShutdown, CowdHeaderStruct.offsetOf('uncleanShutdown'));
+  if (header.flags !== COWD_FLAGS) {
+    const detail = { path: file.path, offset: CowdHeaderStruct.offsetOf('flags') };
+    log.warning(
+      'HDR-FLAGS',
+      detail,
+      () => `the flags are ${header.flags}, on every known delta ${COWD_FLAGS}`,
+    );
+  }
+  const places = await readDirectory(check, header);
+  if (places === undefined) return NO_GRAINS;
+  await judgeTablePlaces(check, header, places);
+  const judge = new CowdJudge(check, header, places);
+  const fileSectors = Math.floor(fileBytes / SECTOR_BYTES);
+  // Behind freeSector lies what ESX allocates in advance, 16 MiB at a time: no leak.
+  const free = Math.min(fileSectors, Math.max(header.freeSector, judge.firstFree));
+  const gaps = new GapTally(header.grainSize);
+  let judged = false;
+  const use = await surveySpace({
+    async walk(take) {
+      takeStructures(header, places, take);
+      await judge.walk(!judged, take);
+      judged = true;
+    },
+    // Tools keep header and directory to whole blocks of 4 KiB.
+    from: roundUp(judge.firstFree, BLOCK_SECTORS),
+    to: free,
+    onGap: (start, count) => gaps.add(start, count),
+  });
+  judge.noteTotals();
+  const nameOf = ({ kind, index }: { kind: number; index: number }): string =>
+    kind < KIND.table ? KIND_WORDS[kind]! : `${KIND_WORDS[kind] ?? 'something'} ${index}`;
+  noteGrainOverlaps(check, use, KIND.grain, nameOf, (grain) => judge.offsetOf(grain));
+  const end = Math.max(use.end, judge.firstFree);
+  let leak = NO_LEAK;
+  if (log.errors === errorsBefore) {
+    noteFreeSector(check, header, end, fileSectors);
+    leak = noteLeak(check, gaps);
+    noteBehind(check, Math.max(end, free));
+  }
+  const { grains: total, allocated } = judge;
+  return { total, allocated, compressed: 0, ...leak, imageEnd: end * SECTOR_BYTES };
+}
+
+async function readDirectory(check: ExtentCheck, header: CowdHeader): Promise<Uint32Array | undefined> {
+  const { log, file, fileBytes } = check;
+  const at = header.gdOffset * SECTOR_BYTES;
+  const length = header.numGDEntries * 4;
+  if (at >= fileBytes) {
+    const detail = { path: file.path, offset: CowdHeaderStruct.offsetOf('gdOffset') };
+    const message = () => `the grain directory cannot be at byte ${at}: the file ends at byte ${fileBytes}`;
+    log.error('GD-RANGE', detail, message);
+    return undefined;
+  }
+  if (at + length > fileBytes) {
+    const detail = { path: file.path, offset: fileBytes };
+    const message = () =>
+      `the file ends at byte ${fileBytes}, within the grain directory, which ends at byte ${at + length}`;
+    log.error('TRUNC', detail, message);
+    return undefined;
+  }
+  const bytes = Buffer.allocUnsafe(length);
+  await file.readExactly(bytes, at);
+  return decodeTable(bytes);
+}
+
+/** Notes tables that cannot be where the directory says, or lie over others, and makes them UNUSABLE. */
+async function judgeTablePlaces(check: ExtentCheck, header: CowdHeader, places: Uint32Array): Promise<void> {
+  const { log, file, fileBytes } = check;
+  const first = header.gdOffset + ceilDiv(header.numGDEntries * 4, SECTOR_BYTES);
+  const offsetOf = (table: number): number => header.gdOffset * SECTOR_BYTES + table * 4;
+  for (const [table, place] of places.entries()) {
+    const start = place * SECTOR_BYTES;
+    if (place === 0) continue;
+    if (place >= first && start + COWD_TABLE_SECTORS * SECTOR_BYTES <= fileBytes) continue;
+    const detail = { path: file.path, offset: offsetOf(table) };
+    places[table] = UNUSABLE;
+    if (place >= first && start < fileBytes) {
+      const message = () =>
+        `the file ends at byte ${fileBytes}, within grain table ${table}, which starts at byte ${start}`;
+      log.error('TRUNC', detail, message);
+    } else {
+      const range = `${first} to ${Math.floor(fileBytes / SECTOR_BYTES)} (end of file)`;
+      log.error(
+        'GD-RANGE',
+        detail,
+        () => `grain table ${table} cannot be at sector ${place}: expected ${range}`,
+      );
+    }
+  }
+  const clashing = new Uint8Array(places.length);
+  const use = await surveySpace({
+    walk: (take) => takeStructures(header, places, take),
+    from: 0,
+    to: Math.floor(fileBytes / SECTOR_BYTES),
+    onClash: (kind, index) => void (kind === KIND.table && (clashing[index] = 1)),
+  });
+  for (const { index, start, other } of use.overlaps) {
+    const detail = { path: file.path, offset: offsetOf(index) };
+    log.error(
+      'GT-OVERLAP',
+      detail,
+      () => `grain table ${index}, at sector ${start}, lies over grain table ${other.index}`,
+    );
+  }
+  log.moreErrors('GT-OVERLAP', use.overlapCount - use.overlaps.length);
+  for (const [table, state] of clashing.entries()) if (state === 1) places[table] = UNUSABLE;
+}
+
+function takeStructures(header: CowdHeader, places: Uint32Array, take: Take): void {
+  take(KIND.header, 0, 0, 4);
+  take(KIND.directory, 0, header.gdOffset, ceilDiv(header.numGDEntries * 4, SECTOR_BYTES));
+  for (let table = 0; table < places.length; table++) {
+    const place = places[table]!;
+    if (place !== 0 && place !== UNUSABLE) take(KIND.table, table, place, COWD_TABLE_SECTORS);
+  }
+}
+
+class CowdJudge {
+  readonly grains: number;
+  /** First sector behind header and directory. */
+  readonly firstFree: number;
+  allocated = 0;
+  readonly #check: ExtentCheck;
+  readonly #header: CowdHeader;
+  readonly #places: Uint32Array;
+  readonly #fileSectors: number;
+  readonly #zero = { count: 0, grain: 0 };
+  readonly #slack = { count: 0, grain: 0 };
+
+  constructor(check: ExtentCheck, header: CowdHeader, places: Uint32Array) {
+    this.#check = check;
+    this.#header = header;
+    this.#places = places;
+    this.grains = ceilDiv(header.capacity, header.grainSize);
+    this.firstFree = header.gdOffset + ceilDiv(header.numGDEntries * 4, SECTOR_BYTES);
+    this.#fileSectors = Math.floor(check.fileBytes / SECTOR_BYTES);
+  }
+
+  offsetOf(grain: number): number {
+    const place = this.#places[Math.floor(grain / COWD_ENTRIES_PER_TABLE)]!;
+    return place * SECTOR_BYTES + (grain % COWD_ENTRIES_PER_TABLE) * 4;
+  }
+
+  async walk(judge: boolean, take: Take): Promise<void> {
+    const bytes = Buffer.alloc(COWD_TABLE_SECTORS * SECTOR_BYTES);
+    for (const [table, place] of this.#places.entries()) {
+      if (place === 0 || place === UNUSABLE) continue;
+      throwIfAborted(this.#check.task);
+      await this.#check.file.readExactly(bytes, place * SECTOR_BYTES);
+      this.#takeGrains(table * COWD_ENTRIES_PER_TABLE, decodeTable(bytes), judge, take);
+    }
+  }
+
+  #takeGrains(first: number, entries: Uint32Array, judge: boolean, take: Take): void {
+    const { grainSize, capacity } = this.#header;
+    for (let at = 0; at < COWD_ENTRIES_PER_TABLE; at++) {
+      const entry = entries[at]!;
+      if (entry === 0) continue;
+      const grain = first + at;
+      if (grain >= this.grains) {
+        if (judge && this.#slack.count++ === 0) this.#slack.grain = grain;
+        continue;
+      }
+      if (entry === ZERO_GRAIN) {
+        if (judge && this.#zero.count++ === 0) this.#zero.grain = grain;
+        continue;
+      }
+      const rest = this.#fileSectors - entry;
+      if (entry < this.firstFree || rest < Math.min(grainSize, capacity - grain * grainSize)) {
+        if (judge) this.#noteRange(grain, entry);
+        continue;
+      }
+      take(KIND.grain, grain, entry, Math.min(grainSize, rest));
+      if (judge) this.allocated++;
+    }
+  }
+
+  noteTotals(): void {
+    const { log, file } = this.#check;
+    const [zero, slack] = [this.#zero, this.#slack];
+    if (zero.count > 0) {
+      const message = () =>
+        `${zero.count} entries are 1, the first for grain ${zero.grain}: read as zeros here, as sector 1 by others`;
+      log.warning('GTE1-FLAG', { path: file.path, offset: this.offsetOf(zero.grain) }, message);
+    }
+    if (slack.count > 0) {
+      const message = () => `${slack.count} entries behind the last grain of the last table are not zero`;
+      log.warning(
+        'SLACK',
+        { path: file.path, offset: this.offsetOf(slack.grain), repairable: true },
+        message,
+      );
+    }
+  }
+
+  #noteRange(grain: number, entry: number): void {
+    const { log, file, fileBytes } = this.#check;
+    const detail = { path: file.path, offset: this.offsetOf(grain) };
+    const start = entry * SECTOR_BYTES;
+    if (entry >= this.firstFree && start < fileBytes) {
+      const message = () =>
+        `the file ends at byte ${fileBytes}, within grain ${grain}, which starts at byte ${start}`;
+      log.error('TRUNC', detail, message);
+      return;
+    }
+    const expected = `${this.firstFree} to ${this.#fileSectors} (end of file)`;
+    log.error('GTE-RANGE', detail, () => `grain ${grain} cannot be at sector ${entry}: expected ${expected}`);
+  }
+}
+
+/** A writer goes on at freeSector: below something in use it would overwrite it. */
+function noteFreeSector(
+  { log, file }: ExtentCheck,
+  { freeSector, uncleanShutdown }: CowdHeader,
+  end: number,
+  fileSectors: number,
+): void {
+  const detail = { path: file.path, offset: CowdHeaderStruct.offsetOf('freeSector'), repairable: true };
+  if (freeSector < end) {
+    const message = () =>
+      `freeSector is ${freeSector}, yet sectors up to ${end} are in use: a writer would overwrite them`;
+    log.warning('FREE', detail, message);
+  } else if (freeSector > fileSectors && !uncleanShutdown) {
+    log.warning(
+      'FREE',
+      detail,
+      () => `freeSector is ${freeSector}, behind the end of the file at ${fileSectors}`,
+    );
+  }
+}
+
+function noteBehind({ log, file, fileBytes }: ExtentCheck, end: number): void {
+  const length = fileBytes - end * SECTOR_BYTES;
+  if (length <= 0) return;
+  const offset = end * SECTOR_BYTES;
+  const message = () => `${length} bytes behind freeSector, from byte ${offset}: allocated in advance`;
+  log.info('TAIL', { path: file.path, offset }, message);
+}
