@@ -14,7 +14,8 @@ import { assertRoomAbove } from './create-delta.ts';
 import type { ParentFacts } from './disk-plan.ts';
 
 /** What a base may lead to, and where its parents are; a chain that does not fit is never cloned. */
-export type BaseOptions = Pick<ChainOptions, 'allow' | 'confine' | 'pathMap'> & TaskOptions;
+export type BaseOptions = Pick<ChainOptions, 'allow' | 'confine' | 'pathMap' | 'noAccess' | 'journal'> &
+  TaskOptions;
 
 export interface CloneBase extends ParentFacts {
   readonly identity: string;

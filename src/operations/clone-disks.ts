@@ -10,6 +10,7 @@ import { assertUnchanged } from './clone-bases.ts';
 import { interruptedRunsOf, planShape } from './clone-plan.ts';
 import { shapeClones, unitOf, type CloneShape } from './clone-shape.ts';
 import {
+  doneResult,
   problemOf,
   requestOfPlan,
   type CloneOptions,
@@ -17,8 +18,10 @@ import {
   type CloneProblem,
   type CloneRequest,
   type CloneResult,
+  type CloneWarning,
   type PlannedClone,
 } from './clone-types.ts';
+import { interruptedWarning } from './clone-warnings.ts';
 import type { PlannedFile } from './disk-plan.ts';
 import { inParallel } from './in-parallel.ts';
 import { settleRun } from './interrupted-runs.ts';
@@ -43,23 +46,30 @@ export async function* cloneDisks(
   const promised = 'schema' in work ? work : undefined;
   const request = promised === undefined ? (work as CloneRequest) : requestOfPlan(promised);
   const shape = await shapeClones(request, options);
-  const done = await settleBefore(shape, options);
-  const plan = await planShape(shape, { interrupted: [], done });
+  const { done, warnings } = await settleBefore(shape, options);
+  const fresh = await planShape(shape, { interrupted: [], done });
+  const plan = { ...fresh, warnings: [...warnings, ...fresh.warnings] };
   if (promised !== undefined) assertSamePlan(promised, plan);
+  options.onPlan?.(plan);
   const planned = plan.clones.filter(({ status }) => status === 'planned');
   const failures: Failures = planned.length === 0 ? new Map() : await makeAll(shape, planned, options);
-  for (const clone of plan.clones) yield resultOf(clone, failures.get(clone.name));
+  for (const clone of plan.clones) yield doneResult(clone, failures.get(clone.name));
 }
 
-/** Settles what is left of earlier runs; gives the clones that one of the same request has made. */
-async function settleBefore(shape: CloneShape, options: CloneOptions): Promise<Set<string>> {
+/** Settles what is left of earlier runs; `done` are clones that one of the same request has made. */
+async function settleBefore(
+  shape: CloneShape,
+  options: CloneOptions,
+): Promise<{ done: Set<string>; warnings: CloneWarning[] }> {
   const done = new Set<string>();
+  const warnings: CloneWarning[] = [];
   for (const run of await interruptedRunsOf(shape, options)) {
     throwIfAborted(options);
     const { placed, journal } = await settleRun(shape.store, shape.into, run);
+    warnings.push(interruptedWarning(run, 'was'));
     if (journal?.request === shape.fingerprint) for (const { name } of placed) done.add(name);
   }
-  return done;
+  return { done, warnings };
 }
 
 function assertSamePlan(promised: ClonePlan, now: ClonePlan): void {
@@ -220,22 +230,4 @@ async function finish(stage: staging.Staging, failures: Failures): Promise<void>
       error,
     );
   }
-}
-
-function resultOf(clone: PlannedClone, failure: CloneProblem | undefined): CloneResult {
-  const { name, disks, status, input } = clone;
-  const error = failure ?? clone.error;
-  const head = {
-    schema: 'vmdkit-clone/v1',
-    name,
-    ...(input === undefined ? {} : { input }),
-  } as const;
-  if (error !== undefined) return { ...head, status: 'failed', error };
-  return {
-    ...head,
-    status: 'created',
-    ...(status === 'present' ? { recovered: true } : {}),
-    ...disks[0]!,
-    ...(disks.length > 1 ? { disks } : {}),
-  };
 }

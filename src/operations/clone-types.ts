@@ -1,6 +1,6 @@
 // What is asked of a clone run, planned for it and told of it. Plans and results are plain data for JSON: kebab-case
 // keys, sizes in bytes, CIDs as 8 hex digits.
-import { VmdkError } from '../core/errors.ts';
+import { VmdkError, type ErrorKind } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import type { RandomBytes } from '../format/content-id.ts';
 import type { FileStore } from '../storage/file-store.ts';
@@ -39,6 +39,8 @@ export interface CloneOptions extends BaseOptions, TaskOptions {
   takeOver?: boolean | undefined;
   /** Source of the long content ids. Default: the system's. */
   random?: RandomBytes | undefined;
+  /** Called with what will be done, when it is certain and before any of it is. */
+  onPlan?: ((plan: ClonePlan) => void) | undefined;
   /** Who is running; this process on this machine unless told. */
   runs?: Runs | undefined;
 }
@@ -67,11 +69,15 @@ export interface PlannedBase {
   readonly links: number;
 }
 
-/** An error as data. */
-export interface CloneProblem {
+export interface CloneWarning {
   readonly code: string;
   readonly message: string;
   readonly path?: string;
+}
+
+/** An error as data. */
+export interface CloneProblem extends CloneWarning {
+  readonly kind: ErrorKind;
 }
 
 export interface PlannedClone {
@@ -109,26 +115,52 @@ export interface ClonePlan {
     readonly 'saved-against-thin': number;
     readonly 'saved-against-thick': number;
   };
-  readonly warnings: readonly CloneProblem[];
+  readonly warnings: readonly CloneWarning[];
 }
 
-/** One clone, told when it is done: the facts of its first (mostly only) disk, and of all when there are several. */
+/**
+ * One clone, told when it is done (or planned, by `plannedResult`): the facts of its first, mostly only, disk, and of
+ * all its disks when there are several.
+ */
 export interface CloneResult extends Partial<ClonedDisk> {
   readonly schema: 'vmdkit-clone/v1';
   readonly name: string;
-  readonly status: 'created' | 'failed';
-  /** Made by an interrupted run, and finished now. */
+  readonly input?: CloneName;
+  readonly status: 'created' | 'failed' | 'planned';
+  /** Made by an interrupted run of the same request. */
   readonly recovered?: boolean;
   readonly disks?: readonly ClonedDisk[];
+  /** Of a planned clone. */
+  readonly 'bytes-needed'?: number;
   readonly error?: CloneProblem;
-  readonly input?: CloneName;
+}
+
+/** A clone of a plan in the shape of a result. */
+export function plannedResult(clone: PlannedClone): CloneResult {
+  const result = doneResult(clone, undefined);
+  if (clone.status !== 'planned') return result;
+  return { ...result, status: 'planned', 'bytes-needed': clone['bytes-needed'] };
+}
+
+/** The result of a clone that was carried out; `failure` is what kept it from being made. */
+export function doneResult(clone: PlannedClone, failure: CloneProblem | undefined): CloneResult {
+  const { name, disks, status, input, error = failure } = clone;
+  const head = { schema: 'vmdkit-clone/v1', name, ...(input === undefined ? {} : { input }) } as const;
+  if (error !== undefined) return { ...head, status: 'failed', error };
+  return {
+    ...head,
+    status: 'created',
+    ...(status === 'present' ? { recovered: true } : {}),
+    ...disks[0]!,
+    ...(disks.length > 1 ? { disks } : {}),
+  };
 }
 
 /** @throws whatever is no VmdkError: a programmer's error, or the reason of an abort. */
 export function problemOf(error: unknown): CloneProblem {
   if (!(error instanceof VmdkError)) throw error;
-  const { code, message, context } = error;
-  return { code, message, ...(context.path === undefined ? {} : { path: context.path }) };
+  const { code, kind, message, context } = error;
+  return { code, kind, message, ...(context.path === undefined ? {} : { path: context.path }) };
 }
 
 /** The request that gives this plan again. */

@@ -4,7 +4,7 @@ import { isVmdkError } from '../core/errors.ts';
 import { createPathGuard, type PathGuard } from '../storage/path-guard.ts';
 import type { CloneBase } from './clone-bases.ts';
 import type { CloneShape } from './clone-shape.ts';
-import type { CloneProblem, PlannedClone } from './clone-types.ts';
+import type { CloneWarning, PlannedClone } from './clone-types.ts';
 import type { InterruptedRun } from './interrupted-runs.ts';
 import { hintNotes } from './parent-hint.ts';
 
@@ -12,10 +12,10 @@ export async function warningsOf(
   shape: CloneShape,
   clones: readonly PlannedClone[],
   interrupted: readonly InterruptedRun[],
-): Promise<CloneProblem[]> {
+): Promise<CloneWarning[]> {
   // As somebody will open a clone who knows nothing of how it was made.
   const guard = createPathGuard({ store: shape.store });
-  const warnings = interrupted.map(interruptedWarning);
+  const warnings = interrupted.map((run) => interruptedWarning(run, 'is'));
   for (const [index, base] of shape.bases.entries()) {
     for (const { code, message, path, severity } of base.findings) {
       if (severity !== 'info') warnings.push({ code: code.toLowerCase(), message, path });
@@ -27,8 +27,9 @@ export async function warningsOf(
   return warnings;
 }
 
-function interruptedWarning({ path, fate }: InterruptedRun): CloneProblem {
-  const message = `a run that was interrupted is ${fate} first`;
+/** `tense` is `is` of what will be settled, `was` of what has been. */
+export function interruptedWarning({ path, fate }: InterruptedRun, tense: 'is' | 'was'): CloneWarning {
+  const message = `a run that was interrupted ${tense} ${fate} first`;
   return { code: 'interrupted-run', message, path };
 }
 
@@ -37,7 +38,7 @@ async function reachWarnings(
   { bases, hints, layout }: CloneShape,
   path: string,
   index: number,
-): Promise<CloneProblem[]> {
+): Promise<CloneWarning[]> {
   const notes = await hintNotes(guard, path, hints[index]!, bases[index]!);
   if (notes.length === 0) return [];
   const around = posix.dirname(bases[index]!.path);
@@ -52,7 +53,7 @@ async function reachWarnings(
   }));
 }
 
-async function belowWarnings(guard: PathGuard, { path, links }: CloneBase): Promise<CloneProblem[]> {
+async function belowWarnings(guard: PathGuard, { path, links }: CloneBase): Promise<CloneWarning[]> {
   for (const [index, child] of links.slice(0, -1).entries()) {
     const parent = links[index + 1]!.path;
     try {

@@ -199,6 +199,7 @@ describe('a run that fails', () => {
       status: 'failed',
       error: {
         code: 'no-space',
+        kind: 'io',
         message: expect.stringContaining('golden-clone-02.vmdk'),
         path: expect.any(String),
       },

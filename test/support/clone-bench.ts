@@ -57,9 +57,13 @@ export async function hashesBelow(fs: FileStore, folder: string): Promise<Record
   );
 }
 
-/** The whole of a disk as a reader without options gets it. */
-export async function contentOf(fs: FileStore | undefined, path: string): Promise<Buffer> {
-  const chain = await openChain(path, 'read', { fs });
+/** The whole of a disk as a reader gets it who was allowed no more than this. */
+export async function contentOf(
+  fs: FileStore | undefined,
+  path: string,
+  allow: readonly string[] = [],
+): Promise<Buffer> {
+  const chain = await openChain(path, 'read', { fs, allow });
   try {
     const content = Buffer.alloc(chain.capacity * 512);
     await chain.read(wholeOf(chain), content);
