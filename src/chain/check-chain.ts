@@ -123,7 +123,7 @@ function judgePair(
   const wanted = descriptor!.parentCid!;
   if (cid !== wanted) {
     const found = cid === undefined ? 'no readable CID' : `CID ${printCid(cid)}`;
-    log.error('CHAIN-CID', { path, repairable: true }, () => {
+    log.error('CHAIN-CID', { path }, () => {
       return `parentCID is ${printCid(wanted)}, yet ${parentPath} has ${found}: it was changed since, or is another disk`;
     });
   }

@@ -40,6 +40,21 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./commands/map.ts'),
   },
   {
+    name: 'check',
+    summary: 'what is wrong with a disk or a chain: every finding, with its place; nothing is changed',
+    operands: [{ name: 'DISK' }],
+    options: [
+      { name: 'chain', summary: 'check every link below as well, and the chain as a whole' },
+      { name: 'deep', summary: 'inflate every compressed grain: reads all of it, proves all of it' },
+    ],
+    opensDisks: true,
+    examples: ['vmdkit check web-01.vmdk --chain', 'vmdkit check export.vmdk --deep --json'],
+    notes: [
+      'Exit codes: 0 sound (warnings and lost space included), 1 damaged, 3 something could not be checked. With -v every finding that is kept is shown, notes included. JSON has the keys of `qemu-img check` and more.',
+    ],
+    load: () => import('./commands/check.ts'),
+  },
+  {
     name: 'cat',
     summary: 'the bytes the guest sees, to a pipe or a file',
     operands: [{ name: 'DISK' }],
@@ -101,6 +116,54 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     notes: ['The parent is opened for reading only. A target that exists is refused, whatever --force says.'],
     load: () => import('./commands/create.ts'),
+  },
+  {
+    name: 'clone',
+    summary: 'linked clones of disks: one or a thousand, planned first, all made or none',
+    operands: [{ name: 'BASE', many: true }],
+    options: [
+      { name: 'into', value: 'DIR', summary: 'the folder for the clones; made when it is missing' },
+      { name: 'count', value: 'N', summary: 'how many clones (default 1)' },
+      {
+        name: 'name',
+        value: 'TEMPLATE',
+        summary: 'what they are called: {n} or {n:02} is the number, {base} the name of the base',
+      },
+      { name: 'start', value: 'N', summary: 'the first number (default 1)' },
+      {
+        name: 'hint',
+        value: 'STYLE',
+        choices: ['relative', 'absolute'],
+        summary: 'how a clone names its base (default relative)',
+      },
+      {
+        name: 'type',
+        short: 't',
+        value: 'TYPE',
+        summary:
+          'createType of the deltas: monolithicSparse, twoGbMaxExtentSparse, vmfsSparse, seSparse (default: what VMware would choose)',
+      },
+      {
+        name: 'layout',
+        value: 'LAYOUT',
+        choices: ['files', 'folders'],
+        summary: 'DIR/NAME.vmdk, or DIR/NAME/NAME.vmdk (default: as the base stands, see below)',
+      },
+      { name: 'keep-going', summary: 'a clone that cannot be made does not keep the others from being made' },
+      { name: 'dry-run', short: 'n', summary: 'print the plan, make nothing' },
+    ],
+    opensDisks: true,
+    examples: [
+      'vmdkit clone golden/golden.vmdk --into lab --count 8 --dry-run',
+      'vmdkit clone golden.vmdk --into lab --count 200 --name "web-{n:03}"',
+      'vmdkit clone system.vmdk data.vmdk --into lab - < names.txt',
+    ],
+    notes: [
+      'With - names come from stdin, one a line, or one JSON object a line with a "name"; what else it holds is given back with the result.',
+      'Clones stand as their base does. When the base has a folder of its own below DIR, as on a datastore, each clone gets one: DIR/NAME/NAME.vmdk. Else they are files: DIR/NAME.vmdk. Several bases give a folder for each clone, with NAME-BASE.vmdk for each base.',
+      'Bases are only read. All clones are made or none, unless --keep-going. A run that was killed is finished or undone by the next run into DIR; if it ran on another host, only with --force.',
+    ],
+    load: () => import('./commands/clone.ts'),
   },
   {
     name: 'write',

@@ -140,7 +140,7 @@ async function noteBare(store: FileStore, file: RandomAccessFile, log: FindingLo
   const message = () => 'no descriptor is in this file, and none beside it names it: no program can open it';
   // By its name a part of a disk: then the disk may well be whole where it belongs.
   const isPart = descriptorCandidatesFor(basename(file.path)).length > 0;
-  log[isPart ? 'warning' : 'error']('DESC-MISSING', { ...detail, repairable: true }, message);
+  log[isPart ? 'warning' : 'error']('DESC-MISSING', detail, message);
   return undefined;
 }
 

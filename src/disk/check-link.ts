@@ -6,6 +6,7 @@ import { SECTOR_BYTES } from '../core/units.ts';
 import { explainUnreadable } from '../format/create-types.ts';
 import { createTypeOf, type Descriptor, type ExtentLine } from '../format/descriptor.ts';
 import { EXTENT_TYPES } from '../format/extent-line.ts';
+import { showText } from '../format/plain-text.ts';
 import { NO_GRAINS, type GrainCounts } from '../grain/check-context.ts';
 import { checkExtentFile, checkFlatFile, type CheckedExtent } from '../grain/check-extent-file.ts';
 import { FindingLog } from '../grain/check-findings.ts';
@@ -157,7 +158,7 @@ class ExtentWalk {
 
   #noteFailure(error: VmdkError, line: ExtentLine): void {
     const { path } = this.#descriptor;
-    const where = `extent "${line.fileName ?? ''}" (line ${line.line})`;
+    const where = `extent "${showText(line.fileName ?? '')}" (line ${line.line})`;
     if (error.code === 'extent-missing')
       this.#log.error('EXT-MISSING', { path }, () => `${where} is missing`);
     else if (error.kind === 'refused')

@@ -77,7 +77,7 @@ export class FindingLog {
     this.#kept.set(code, kept + 1);
     const { path, offset, repairable = false } = detail;
     const place = offset === undefined ? {} : { offset };
-    this.findings.push({ code, severity, message: message(), path, ...place, repairable });
+    this.findings.push({ code, severity, message: legible(message()), path, ...place, repairable });
   }
 
   #count(code: string, severity: Severity, count: number): void {
@@ -86,4 +86,11 @@ export class FindingLog {
     if (counted === undefined) this.#counts.set(key, { code, severity, count });
     else counted.count += count;
   }
+}
+
+/** Names of files in a message come from strangers: what steers a terminal is spelt out. */
+function legible(message: string): string {
+  return message.replace(/[\p{Cc}\p{Cf}\p{Zl}\p{Zp}]/gu, (character) => {
+    return `\\u${(character.codePointAt(0) ?? 0).toString(16).padStart(4, '0')}`;
+  });
 }
