@@ -1,7 +1,10 @@
 // How a chain is opened: as its disks are, and how parents are found and judged.
 import type { OpenOptions } from '../disk/open-options.ts';
 
-/** Hints that begin with `from` are looked for under `to` first: `/vmfs/volumes/ds1` → `/mnt/ds1`, `[ds1]` → …. */
+/**
+ * Hints that begin with `from` are looked for under `to` first: `/vmfs/volumes/ds1` → `/mnt/ds1`, `[ds1]` → …. In
+ * `from`, `*` is any one name; a `to` that ends with `/*` takes it over: `[*]` → `/mnt/*`.
+ */
 export interface PathMapping {
   readonly from: string;
   readonly to: string;

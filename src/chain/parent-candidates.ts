@@ -10,9 +10,9 @@ import type { PathMapping } from './chain-options.ts';
 export function parentCandidates(hint: string, childPath: string, pathMap: readonly PathMapping[]): string[] {
   const folder = dirname(childPath);
   const candidates: string[] = [];
-  for (const { from, to } of pathMap) {
-    const rest = restAfter(hint, from);
-    if (rest !== undefined) candidates.push(join(to, rest));
+  for (const mapping of pathMap) {
+    const mapped = mappedPath(hint, mapping);
+    if (mapped !== undefined) candidates.push(mapped);
   }
   const path = withoutDatastore(hint).replaceAll('\\', '/');
   const windowsAbsolute = /^[a-z]:\//i.test(path) || path.startsWith('//');
@@ -30,14 +30,23 @@ export function parentCandidates(hint: string, childPath: string, pathMap: reado
   return [...new Set(candidates)];
 }
 
-/** What follows `from` in `hint`, when `hint` begins with it, segment by segment. */
-function restAfter(hint: string, from: string): string | undefined {
+/**
+ * Where a mapping leads a hint that begins with its `from`, segment by segment. A `*` in `from` stands for one folder
+ * or datastore, whatever its name; `to` may end with `/*`, which stands for that name.
+ */
+function mappedPath(hint: string, { from, to }: PathMapping): string | undefined {
   const subject = hint.replaceAll('\\', '/');
   const prefix = from.replaceAll('\\', '/').replace(/\/+$/, '');
-  if (!subject.startsWith(prefix)) return undefined;
-  const rest = subject.slice(prefix.length);
-  if (rest === '' || /^[/ ]/.test(rest) || prefix.endsWith(']')) return rest.trimStart();
-  return undefined;
+  const pattern = prefix
+    .split('*')
+    .map((part) => part.replace(/[.+?^${}()|[\]\\]/g, '\\$&'))
+    .join('([^/\\]]+)');
+  const match = new RegExp(`^${pattern}`).exec(subject);
+  if (match === null) return undefined;
+  const rest = subject.slice(match[0].length);
+  if (rest !== '' && !/^[/ ]/.test(rest) && !prefix.endsWith(']')) return undefined;
+  const name = match[1];
+  return join(name === undefined ? to : to.replace(/\/\*$/, () => `/${name}`), rest.trimStart());
 }
 
 /** `[ds1] folder/disk.vmdk` → `folder/disk.vmdk`. */

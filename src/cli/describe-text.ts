@@ -1,4 +1,5 @@
 // A disk's description for people: what matters first, in words and with units; findings last.
+import { basename, dirname } from 'node:path';
 import type { Finding } from '../core/finding.ts';
 import { NO_PARENT_CID, printCid } from '../format/content-id.ts';
 import { showText } from '../format/plain-text.ts';
@@ -39,22 +40,23 @@ export function diskText(report: DiskReport, paint: Paint): string[] {
     `  ${plural(extents.length, 'extent')}`,
     ...inColumns(
       [{ head: '' }, { head: '' }, { head: '', align: 'right' }, { head: '' }, { head: '' }],
-      extents.map(extentRow),
+      extents.map((extent) => extentRow(extent, dirname(report.filename))),
     ).map((line) => `    ${line}`),
     ...findingLines(
       report.findings.filter(({ code }) => code !== reason?.code.toUpperCase()),
       paint,
+      report.filename,
     ).map((line) => `  ${line}`),
   ];
 }
 
-/** One line for each finding, worst first; nothing when there are none. */
-export function findingLines(findings: readonly Finding[], paint: Paint): string[] {
+/** One line for each finding, worst first; the path is left out where it is `about`. */
+export function findingLines(findings: readonly Finding[], paint: Paint, about?: string): string[] {
   const order = ['error', 'warning', 'info'] as const;
   const sorted = order.flatMap((severity) => findings.filter((finding) => finding.severity === severity));
   return sorted.map(({ code, severity, message, path }) => {
-    const label = severity === 'error' ? paint('red', severity) : severity;
-    return `${severity === 'warning' ? paint('yellow', severity) : label} ${code}: ${shownPath(path)}: ${message}`;
+    const label = severity === 'info' ? severity : paint(severity === 'error' ? 'red' : 'yellow', severity);
+    return `${label} ${code}: ${path === about ? '' : `${shownPath(path)}: `}${message}`;
   });
 }
 
@@ -83,7 +85,8 @@ function geometryText({ geometry }: DiskReport): string | undefined {
   return `${cylinders} cylinders, ${heads} heads, ${sectors} sectors`;
 }
 
-function extentRow(extent: ExtentReport): string[] {
+/** Files are named from the folder of the disk, as its descriptor does. */
+function extentRow(extent: ExtentReport, folder: string): string[] {
   const { filename, found } = extent;
   const offset = extent.offset === undefined || extent.offset === 0 ? '' : ` from byte ${extent.offset}`;
   const state =
@@ -92,7 +95,10 @@ function extentRow(extent: ExtentReport): string[] {
       : extent['actual-size'] === undefined
         ? ''
         : `${sizeText(extent['actual-size'])} on disk`;
-  const file = filename === undefined ? 'no file' : `${shownPath(filename)}${offset}`;
+  const file =
+    filename === undefined
+      ? 'no file'
+      : `${showText(dirname(filename) === folder ? basename(filename) : filename)}${offset}`;
   return [extent.access, extent.format, sizeText(extent['virtual-size']), file, state];
 }
 

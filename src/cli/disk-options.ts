@@ -9,9 +9,10 @@ import type { CommandContext } from './context.ts';
 
 /** What findings do unless the command shows them itself: a warning each. */
 export async function chainOptionsOf(args: Arguments, context: CommandContext): Promise<ChainOptions> {
-  const root = args.text('root');
+  const given = args.text('root');
+  const root = given === undefined ? undefined : resolve(given);
   const maps = args.texts('map').map(parseMapping);
-  const places = [...maps.map(({ to }) => to), ...(root === undefined ? [] : [root])];
+  const places = [...maps.map(({ to }) => to.replace(/\/\*$/, '')), ...(root === undefined ? [] : [root])];
   const folders = await Promise.all(places.map((path) => folderOf(context.store, path)));
   return {
     fs: context.store,
@@ -30,13 +31,14 @@ function datastoreMaps(root: string): PathMapping[] {
   return [
     { from: '/vmfs/volumes', to: root },
     { from: '/vmfs/volumes/*', to: root },
+    { from: '[*]', to: `${root}/*` },
     { from: '[*]', to: root },
   ];
 }
 
 function parseMapping(text: string): PathMapping {
   const at = text.indexOf('=');
-  if (at > 0 && at < text.length - 1) return { from: text.slice(0, at), to: text.slice(at + 1) };
+  if (at > 0 && at < text.length - 1) return { from: text.slice(0, at), to: resolve(text.slice(at + 1)) };
   throw usageError(`--map: "${text}" is no FROM=TO`, 'For example: --map /vmfs/volumes/ds1=/mnt/ds1');
 }
 
@@ -44,7 +46,7 @@ function parseMapping(text: string): PathMapping {
 async function folderOf(store: FileStore, path: string): Promise<string> {
   try {
     const { kind } = await store.resolve(path);
-    return kind === 'folder' ? path : dirname(resolve(path));
+    return kind === 'folder' ? path : dirname(path);
   } catch (error) {
     if (isVmdkError(error)) throw usageError(`--map, --root: there is no such folder: ${path}`);
     throw error;
