@@ -78,6 +78,8 @@ export interface CloneWarning {
 /** An error as data. */
 export interface CloneProblem extends CloneWarning {
   readonly kind: ErrorKind;
+  /** The way out. */
+  readonly hint?: string;
 }
 
 export interface PlannedClone {
@@ -159,8 +161,11 @@ export function doneResult(clone: PlannedClone, failure: CloneProblem | undefine
 /** @throws whatever is no VmdkError: a programmer's error, or the reason of an abort. */
 export function problemOf(error: unknown): CloneProblem {
   if (!(error instanceof VmdkError)) throw error;
-  const { code, kind, message, context } = error;
-  return { code, kind, message, ...(context.path === undefined ? {} : { path: context.path }) };
+  const { code, kind, context } = error;
+  const { path, hint } = context;
+  // The other lines are the hint and what was tried.
+  const message = error.message.split('\n')[0]!;
+  return { code, kind, message, ...(path && { path }), ...(hint && { hint }) };
 }
 
 /** The request that gives this plan again. */

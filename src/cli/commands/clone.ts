@@ -1,0 +1,112 @@
+// `vmdkit clone`: linked clones of disks, one or a thousand, planned first.
+import { usageError } from '../../core/errors.ts';
+import { cloneDisks } from '../../operations/clone-disks.ts';
+import { planClones } from '../../operations/clone-plan.ts';
+import {
+  plannedResult,
+  type CloneOptions,
+  type ClonePlan,
+  type CloneRequest,
+  type CloneResult,
+} from '../../operations/clone-types.ts';
+import type { Arguments } from '../arguments.ts';
+import type { CommandContext } from '../context.ts';
+import type { CommandModule } from '../command.ts';
+import { chainOptionsOf } from '../disk-options.ts';
+import { EXIT } from '../failure.ts';
+import { readNames } from '../name-lines.ts';
+
+export const run: CommandModule['run'] = async (args, context) => {
+  const request = await requestOf(args, context);
+  const options = await optionsOf(args, context);
+  return args.flag('dry-run') ? showPlan(request, options, context) : make(request, options, context);
+};
+
+async function requestOf(args: Arguments, context: CommandContext): Promise<CloneRequest> {
+  const into = args.text('into');
+  if (into === undefined) throw usageError('clone needs --into DIR', 'For example: --into clones');
+  const words = args.operands('BASE');
+  const bases = words.filter((word) => word !== '-');
+  if (bases.length === 0) throw usageError('clone needs the BASE to clone');
+  const counted = { count: args.count('count'), template: args.text('name'), start: args.count('start') };
+  if (bases.length === words.length) return { ...counted, ...shapeOf(args), bases, into };
+  if (Object.values(counted).some((value) => value !== undefined)) {
+    throw usageError('clone: names come from stdin (-), or from --count, --name and --start: not from both');
+  }
+  return { names: await readNames(context.stdin, context.signal), ...shapeOf(args), bases, into };
+}
+
+/** The parser has checked the words against the choices. */
+function shapeOf(args: Arguments): Pick<CloneRequest, 'hint' | 'layout' | 'type' | 'keepGoing'> {
+  return {
+    hint: args.text('hint') as CloneRequest['hint'],
+    layout: args.text('layout') as CloneRequest['layout'],
+    type: args.text('type'),
+    keepGoing: args.flag('keep-going'),
+  };
+}
+
+async function optionsOf(args: Arguments, context: CommandContext): Promise<CloneOptions> {
+  if (args.flag('accept-mismatch')) {
+    throw usageError(
+      'clone: --accept-mismatch is not for clones: what they would show may never have been one disk',
+    );
+  }
+  const { fs, allow, confine, pathMap, noAccess, journal } = await chainOptionsOf(args, context);
+  return { fs, allow, confine, pathMap, noAccess, journal, takeOver: context.force };
+}
+
+async function showPlan(
+  request: CloneRequest,
+  options: CloneOptions,
+  context: CommandContext,
+): Promise<number> {
+  const plan = await planClones(request, { ...options, signal: context.signal });
+  warn(plan, context);
+  if (context.format === 'json') await context.printJson(plan);
+  else if (context.format === 'ndjson') {
+    for (const clone of plan.clones) await context.printJson(plannedResult(clone));
+  } else {
+    const { planText } = await import('../clone-text.ts');
+    for (const line of planText(plan, context.verbose)) await context.stdout.line(line);
+  }
+  return exitCodeOf(plan.clones.map(plannedResult));
+}
+
+async function make(request: CloneRequest, options: CloneOptions, context: CommandContext): Promise<number> {
+  const plans: ClonePlan[] = [];
+  const onPlan = (plan: ClonePlan): void => {
+    plans.push(plan);
+    warn(plan, context);
+  };
+  // All is made when the first result comes.
+  const results = await context.withProgress(async (task) => {
+    const made: CloneResult[] = [];
+    for await (const result of cloneDisks(request, { ...options, ...task, onPlan })) made.push(result);
+    return made;
+  });
+  if (context.format === 'json') {
+    const { into, totals } = plans[0]!;
+    await context.printJson({ schema: 'vmdkit-clones/v1', into, clones: results, totals });
+  } else if (context.format === 'ndjson') {
+    for (const result of results) await context.printJson(result);
+  } else {
+    const { summaryText } = await import('../clone-text.ts');
+    for (const { error } of results) if (error !== undefined) context.warn(error.message);
+    context.talk(summaryText(plans[0]!, results));
+  }
+  return exitCodeOf(results);
+}
+
+function warn({ warnings }: ClonePlan, context: CommandContext): void {
+  for (const { path, message } of warnings) {
+    context.warn(path === undefined ? message : `${path}: ${message}`);
+  }
+}
+
+/** Clones that failed sum up to what one of them alone would have ended with, the worst first. */
+function exitCodeOf(results: readonly CloneResult[]): number {
+  const errors = results.flatMap(({ error }) => error ?? []);
+  if (errors.length === 0) return EXIT.done;
+  return errors.every(({ kind }) => kind === 'refused' || kind === 'conflict') ? EXIT.refused : EXIT.failed;
+}

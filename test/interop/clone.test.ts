@@ -1,0 +1,113 @@
+// Linked clones as QEMU sees them: every one opens, reads as its base does, byte for byte, and is written apart.
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { createDelta } from '../../src/operations/create-delta.ts';
+import { NEW_DELTA_TYPES } from '../../src/operations/plan-delta.ts';
+import { cloned, hashesBelow } from '../support/clone-bench.ts';
+import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
+import { describeWithPeer } from '../support/peer-tools.ts';
+import { applyToModel, MIB, QemuImages, randomWork, readByUs } from '../support/qemu-images.ts';
+
+const SIZE = 5 * MIB + 512 * 7;
+
+describeWithPeer(['qemu-img', 'qemu-io'], 'linked clones', ({ 'qemu-img': qemu, 'qemu-io': io }) => {
+  let images: QemuImages;
+  let model: Buffer;
+  beforeEach(async () => {
+    images = await QemuImages.open(qemu, io);
+    await mkdir(images.path('golden'));
+    await images.create('golden/golden.vmdk', { size: SIZE });
+    const work = randomWork(11, SIZE, 40);
+    await images.apply('golden/golden.vmdk', work);
+    model = Buffer.alloc(SIZE);
+    applyToModel(model, work);
+  });
+  afterEach(() => images.close());
+
+  const inFolder = (path: string): string => path.slice(images.folder.length + 1);
+
+  for (const type of NEW_DELTA_TYPES) {
+    for (const hint of ['relative', 'absolute'] as const) {
+      it(`of type ${type} with ${hint} hints equal their base by hash`, async () => {
+        const bases = [images.path('golden/golden.vmdk')];
+        const made = await cloned({ bases, into: images.folder, count: 3, type, hint }, {});
+        const lab = await cloned({ bases, into: images.path('lab'), count: 2, type, hint }, {});
+        const wanted = sha256(model);
+        for (const { path } of [...made, ...lab]) {
+          expect(sha256(await images.raw(inFolder(path!))), path).toBe(wanted);
+          expect(sha256(await readByUs(path!)), path).toBe(wanted);
+        }
+      });
+    }
+  }
+
+  it('open in qemu-img, all 200 of them, and stay as small as planned', async () => {
+    const bases = [images.path('golden/golden.vmdk')];
+    const made = await cloned({ bases, into: images.path('lab'), count: 200 }, {});
+    for (const { path, cid } of made) {
+      const info = JSON.parse(await qemu.ok(['info', '--output', 'json', path!])) as QemuInfo;
+      expect(info['virtual-size']).toBe(SIZE);
+      expect(info['full-backing-filename']).toContain('golden/golden.vmdk');
+      expect(info['actual-size']).toBeLessThanOrEqual(16 * 1024);
+      const { cid: own, 'parent-cid': parent } = info['format-specific'].data;
+      expect([own, parent]).toEqual([Number.parseInt(cid!, 16), Number.parseInt(cid!, 16)]);
+    }
+    await images.expectEqual(inFolder(made[199]!.path!), 'golden/golden.vmdk');
+  });
+
+  it('are written by QEMU apart from each other and from the base', async () => {
+    const store = createNodeFileStore();
+    const before = await hashesBelow(store, images.path('golden'));
+    const bases = [images.path('golden/golden.vmdk')];
+    const [one, two] = await cloned({ bases, into: images.path('lab'), count: 2 }, {});
+    const work = randomWork(12, SIZE, 12);
+    await images.apply(inFolder(one!.path!), work);
+    const changed = Buffer.from(model);
+    applyToModel(changed, work);
+    await images.expectAgreement(inFolder(one!.path!), changed);
+    await images.expectAgreement(inFolder(two!.path!), model);
+    expect(await hashesBelow(store, images.path('golden'))).toEqual(before);
+    await images.expectSound(inFolder(one!.path!));
+  });
+
+  it('of clones, and of deltas whose base is flat and lies in another folder', async () => {
+    await mkdir(images.path('flat'));
+    await images.create('flat/disk.vmdk', { size: SIZE, subformat: 'monolithicFlat' });
+    const work = randomWork(13, SIZE, 20);
+    await images.apply('flat/disk.vmdk', work);
+    const content = Buffer.alloc(SIZE);
+    applyToModel(content, work);
+    const child = images.path('golden/child.vmdk');
+    await createDelta(child, images.path('flat/disk.vmdk'), { type: 'vmfsSparse' });
+    const [first] = await cloned({ bases: [child], into: images.folder, names: ['first'] }, {});
+    const [second] = await cloned({ bases: [first!.path!], into: images.folder, names: ['second'] }, {});
+    expect([first!.type, second!.type]).toEqual(['vmfsSparse', 'vmfsSparse']);
+    expect(sha256(await images.raw(inFolder(second!.path!)))).toBe(sha256(content));
+    expect(sha256(await readByUs(second!.path!))).toBe(sha256(content));
+  });
+
+  it('of a machine with several disks each find their own base', async () => {
+    await images.create('golden/data.vmdk', { size: MIB, subformat: 'twoGbMaxExtentSparse' });
+    await images.apply('golden/data.vmdk', [{ do: 'write', at: 65536, length: 4096, fill: 3 }]);
+    const bases = ['golden/golden.vmdk', 'golden/data.vmdk'].map((name) => images.path(name));
+    const [clone] = await cloned({ bases, into: images.folder, names: ['web'] }, {});
+    const [system, data] = clone!.disks!;
+    await images.expectEqual(inFolder(system!.path), 'golden/golden.vmdk');
+    await images.expectEqual(inFolder(data!.path), 'golden/data.vmdk');
+    const text = await readFile(join(images.folder, 'web/web-data.vmdk'), 'latin1');
+    expect(text.match(/data/g)).toHaveLength(text.match(/web-data-s|golden\/data/g)!.length);
+  });
+});
+
+interface QemuInfo {
+  readonly 'virtual-size': number;
+  readonly 'actual-size': number;
+  readonly 'full-backing-filename': string;
+  readonly 'format-specific': { readonly data: { readonly cid: number; readonly 'parent-cid': number } };
+}
+
+function sha256(data: Buffer): string {
+  return createHash('sha256').update(data).digest('hex');
+}
