@@ -65,7 +65,7 @@ export function createWriteStream(target: SectorTarget, options: WriteStreamOpti
   const write = async (all: boolean): Promise<void> => {
     const data = gathered.length === 1 ? gathered[0]! : Buffer.concat(gathered);
     const usable = all ? length : Math.max(0, length - ((at + length) % SECTOR_BYTES));
-    gathered = usable < length ? [data.subarray(usable)] : [];
+    gathered = usable < length ? [Buffer.from(data.subarray(usable))] : [];
     length -= usable;
     const from = at;
     at += usable;
@@ -74,16 +74,18 @@ export function createWriteStream(target: SectorTarget, options: WriteStreamOpti
   return new Writable({
     highWaterMark: 2 * CHUNK_BYTES,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
-    write(chunk: Buffer, _encoding, done) {
-      gathered.push(chunk);
+    write(chunk: Buffer, _encoding, tell) {
       length += chunk.length;
-      if (length < CHUNK_BYTES) done();
-      else write(false).then(() => done(), done);
+      const full = length >= CHUNK_BYTES;
+      // Once called back, the caller may use its buffer again: what waits longer than that is copied.
+      gathered.push(full ? chunk : Buffer.from(chunk));
+      if (full) write(false).then(() => tell(), tell);
+      else tell();
     },
-    final(done) {
+    final(tell) {
       write(true)
         .then(() => target.flush())
-        .then(() => done(), done);
+        .then(() => tell(), tell);
     },
   });
 }
