@@ -85,13 +85,18 @@ function writingHalf(
   roller: ContentIdRoller,
 ): Pick<WritableDisk, 'write' | 'zero' | 'zeroGrains' | 'flush' | 'close' | 'grainAt'> {
   const begun = new Map<WritableExtent, Promise<void>>();
+  const beginOne = (extent: WritableExtent): Promise<void> => {
+    const beginning = begun.get(extent) ?? extent.begin();
+    begun.set(extent, beginning);
+    return beginning;
+  };
   const begin = async (extent: WritableExtent): Promise<void> => {
-    let beginning = begun.get(extent);
-    if (beginning === undefined) {
-      beginning = extent.begin();
-      begun.set(extent, beginning);
+    // Extents that a crash left unclean are settled together, also those that this opening does not change.
+    if (begun.size === 0) {
+      const unclean = extents.filter((placed) => placed.extent.unclean);
+      await Promise.all(unclean.map((placed) => beginOne(placed.extent)));
     }
-    await beginning;
+    await beginOne(extent);
     await roller.roll();
   };
   const eachPart = async (

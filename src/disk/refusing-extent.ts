@@ -17,6 +17,7 @@ export function readOnlyExtent(extent: Extent, descriptorPath: string, line: Ext
     );
   return {
     ...extent,
+    unclean: false,
     write: refuse,
     zero: refuse,
     begin: () => Promise.resolve(),

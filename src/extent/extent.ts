@@ -18,6 +18,8 @@ export interface Extent extends SectorSource {
 }
 
 export interface WritableExtent extends Extent {
+  /** True when its last writer did not close it: `begin` settles it, `close` then marks it clean. */
+  readonly unclean: boolean;
   /**
    * Writes from sector `start`. Sectors that `map` calls absent or zero must come as whole grains (cut only by the
    * end of the extent): making a grain whole is the chain's work.

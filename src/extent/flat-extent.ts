@@ -74,6 +74,7 @@ export async function openWritableFlatExtent(
   let begun = false;
   const writable: WritableExtent = {
     ...extent,
+    unclean: false,
     read: (range, into) => readMapped(extent, range, into),
     write: (start, data) => file.write(data, (offset + start) * SECTOR_BYTES),
     async zero(range) {

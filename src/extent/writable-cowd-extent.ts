@@ -35,6 +35,7 @@ export async function openWritableCowdExtent(
   let begun = false;
   return {
     ...grainExtent('cowd', file, grains, capacity, shownCowdFields(header)),
+    unclean: header.uncleanShutdown,
     write: (start, data) => writer.write(start, data),
     async zero(range, hidesParent) {
       if (!hidesParent) return;

@@ -43,6 +43,7 @@ export async function openWritableSparseExtent(
   };
   return {
     ...grainExtent('sparse', file, grains, capacity, shownFields(header)),
+    unclean: header.uncleanShutdown,
     write: (start, data) => writer.write(start, data),
     async zero(range, hidesParent) {
       if (!hidesParent) return;
