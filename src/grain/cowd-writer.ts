@@ -71,14 +71,14 @@ export class CowdGrainWriter {
     const first = start / grainSize;
     while (done < count) {
       const table = Math.floor((first + done) / COWD_ENTRIES_PER_TABLE);
-      const entries = this.#grains.pages.peek(table) ?? (await this.#grains.pages.get(table));
       const stop = Math.min(count, (table + 1) * COWD_ENTRIES_PER_TABLE - first);
-      for (; done < stop; done++) {
-        const entry = (first + done) % COWD_ENTRIES_PER_TABLE;
-        entries[entry] = place + done * grainSize;
-        if (done === 0 || entry % ENTRIES_PER_SECTOR === 0) this.#noteSector(table, entry, entries);
-      }
-      this.#grains.pages.pin(table, entries);
+      await this.#grains.pages.change(table, (entries) => {
+        for (; done < stop; done++) {
+          const entry = (first + done) % COWD_ENTRIES_PER_TABLE;
+          entries[entry] = place + done * grainSize;
+          if (done === 0 || entry % ENTRIES_PER_SECTOR === 0) this.#noteSector(table, entry, entries);
+        }
+      });
     }
   }
 

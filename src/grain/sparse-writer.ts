@@ -124,15 +124,15 @@ export class SparseGrainWriter {
     let done = 0;
     while (done < count) {
       const page = Math.floor((first + done) / entriesPerPage);
-      const entries = pages.peek(page) ?? (await pages.get(page));
       const stop = Math.min(count, (page + 1) * entriesPerPage - first);
-      for (; done < stop; done++) {
-        entries[(first + done) % entriesPerPage] = entryOf(done);
-        if (done === 0 || (first + done) % this.#entriesPerChunk === 0 || done === stop - 1) {
-          this.#noteChunk(first + done, entries);
+      await pages.change(page, (entries) => {
+        for (; done < stop; done++) {
+          entries[(first + done) % entriesPerPage] = entryOf(done);
+          if (done === 0 || (first + done) % this.#entriesPerChunk === 0 || done === stop - 1) {
+            this.#noteChunk(first + done, entries);
+          }
         }
-      }
-      pages.pin(page, entries);
+      });
     }
   }
 

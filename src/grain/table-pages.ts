@@ -36,6 +36,18 @@ export class TablePages {
     }
   }
 
+  /** Lets `change` set entries of a page, at once, and keeps the page until `unpin`. */
+  async change(page: number, change: (entries: Uint32Array) => void): Promise<void> {
+    let entries = this.peek(page);
+    while (entries === undefined) {
+      await this.get(page);
+      // Other pages may have driven it out before we go on: only what is in memory now is the page.
+      entries = this.peek(page);
+    }
+    change(entries);
+    this.pin(page, entries);
+  }
+
   /** Keeps a page, changed in place, until `unpin`. */
   pin(page: number, entries: Uint32Array): void {
     this.#pinned.set(page, entries);
