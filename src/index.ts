@@ -1,0 +1,100 @@
+// The library. Open a disk or a chain, read it as bytes, as a stream or as a map; make disks, deltas and clones; check
+// them. Units are branded: 512-byte sectors (`Sectors`) or bytes (`Bytes`). Failures are VmdkErrors.
+
+// Opening and reading.
+export { openChain } from './chain/open-chain.ts';
+export type { Chain } from './chain/chain.ts';
+export type { WritableChain } from './chain/writable-chain.ts';
+export type { ChainOptions, PathMapping } from './chain/chain-options.ts';
+export { MOST_LINKS, MOST_SUPPORTED_LINKS } from './chain/chain-options.ts';
+export { openDisk } from './disk/open-disk.ts';
+export type { OpenOptions } from './disk/open-options.ts';
+export type { Disk, PlacedExtent, WritableDisk } from './disk/disk.ts';
+export type { Extent, ExtentKind } from './extent/extent.ts';
+
+// What is where, bytes, streams.
+export type { SectorSource, SectorTarget } from './block/sector-source.ts';
+export { sectorRange, type SectorRange } from './block/sector-range.ts';
+export { RunList, type DataOrigin, type SectorRun, type SectorState } from './block/run-list.ts';
+export { walkRuns, wholeOf } from './block/read-runs.ts';
+export { readBytes, writeBytes } from './block/byte-access.ts';
+export {
+  createReadStream,
+  createWriteStream,
+  type ReadStreamOptions,
+  type WriteStreamOptions,
+} from './block/streams.ts';
+export { copySectors, type CopyOptions, type WriteAt } from './block/copy-sectors.ts';
+
+// Making disks, deltas and clones.
+export { createDisk, type CreateDiskOptions } from './operations/create-disk.ts';
+export { createDelta, type CreateDeltaOptions } from './operations/create-delta.ts';
+export type { DiskPlan, ParentFacts, PlannedFile, PlannedFill, PlannedPart } from './operations/disk-plan.ts';
+export { ADAPTER_TYPES, NEW_BASE_TYPES, type DiskRequest } from './operations/plan-disk.ts';
+export { NEW_DELTA_TYPES, type DeltaRequest } from './operations/plan-delta.ts';
+export type { HintStyle } from './operations/parent-hint.ts';
+export { planClones } from './operations/clone-plan.ts';
+export { cloneDisks } from './operations/clone-disks.ts';
+export type {
+  ClonedDisk,
+  CloneLayout,
+  CloneOptions,
+  ClonePlan,
+  CloneProblem,
+  CloneRequest,
+  CloneResult,
+  CloneWarning,
+  PlannedBase,
+  PlannedClone,
+} from './operations/clone-types.ts';
+export type { CloneName, NameRequest } from './operations/clone-names.ts';
+
+// Describing, checking, converting.
+export { describeChain, describeDisk, describeLinks } from './operations/describe-chain.ts';
+export type { ChainReport, FoundBy, LinkReport } from './operations/describe-chain.ts';
+export type { DiskReport, ExtentReport } from './operations/describe-disk.ts';
+export {
+  checkDisk,
+  type CheckOptions,
+  type CheckReport,
+  type LinkCheck,
+  type Verdict,
+} from './operations/check-disk.ts';
+export { convertRaw, type ConvertedRaw, type ConvertRawOptions } from './operations/convert-raw.ts';
+
+// Descriptors as text.
+export { createTypeOf, parseDescriptor } from './format/descriptor.ts';
+export type {
+  CreateType,
+  Descriptor,
+  DescriptorLine,
+  DescriptorProblem,
+  ExtentLine,
+} from './format/descriptor.ts';
+export { printDescriptor } from './format/print-descriptor.ts';
+export { editDescriptor, type DescriptorEdits } from './format/edit-descriptor.ts';
+export { NO_PARENT_CID, parseCid, printCid, UNWRITTEN_CID, type RandomBytes } from './format/content-id.ts';
+
+// File systems to work on.
+export { createNodeFileStore, type NodeFileStoreOptions } from './storage/node-file-store.ts';
+export { createMemoryFileStore } from './storage/memory-file-store.ts';
+export {
+  createFileStore,
+  type PromisesFileHandle,
+  type PromisesFs,
+  type PromisesStats,
+} from './storage/promises-file-store.ts';
+export type {
+  FileStore,
+  FileStretch,
+  RandomAccessFile,
+  ResolvedPath,
+  StoredKind,
+  WritableFile,
+} from './storage/file-store.ts';
+
+// Errors, findings, tasks, units.
+export { isVmdkError, VmdkError, type ErrorContext, type ErrorKind } from './core/errors.ts';
+export type { Finding, OnFinding, Severity } from './core/finding.ts';
+export type { Progress, TaskOptions } from './core/task.ts';
+export { bytes, SECTOR_BYTES, sectors, type Bytes, type Sectors } from './core/units.ts';
