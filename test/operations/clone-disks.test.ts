@@ -2,6 +2,7 @@
 import { mkdir, mkdtemp, rm, stat, symlink, utimes } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { createFsFromVolume, Volume } from 'memfs';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { VmdkError } from '../../src/core/errors.ts';
@@ -12,6 +13,7 @@ import { planClones } from '../../src/operations/clone-plan.ts';
 import { NEW_DELTA_TYPES } from '../../src/operations/plan-delta.ts';
 import type { FileStore, WritableFile } from '../../src/storage/file-store.ts';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
+import { createFileStore, type PromisesFs } from '../../src/storage/promises-file-store.ts';
 import {
   BASE_BYTES,
   BASE_CONTENT,
@@ -129,6 +131,26 @@ describe('cloneDisks', () => {
     expect(await fs.list('/ds')).toEqual(['golden']);
     const fresh = await planClones({ bases: [GOLDEN], into: '/ds/lab', count: 2 }, { fs });
     expect(await run(fresh)).toEqual(fresh.clones.map(({ disks }) => disks[0]!.path));
+  });
+});
+
+describe('cloneDisks on memfs', () => {
+  it('makes clones there as elsewhere, in both layouts', async () => {
+    const volume = createFsFromVolume(Volume.fromJSON({ '/ds/golden': null }));
+    const store = createFileStore(volume.promises as PromisesFs);
+    await makeBase(store, GOLDEN);
+    const plain = await cloned({ bases: [GOLDEN], into: '/ds/lab', count: 2 }, { fs: store });
+    const own = await cloned({ bases: [GOLDEN], into: '/ds', count: 2, type: 'vmfsSparse' }, { fs: store });
+    for (const { path } of [...plain, ...own]) {
+      const content = await contentOf(store, path!);
+      expect(content.subarray(0, BASE_CONTENT.length).equals(BASE_CONTENT)).toBe(true);
+    }
+    expect((await filesBelow(store, '/ds')).filter((path) => path.endsWith('/'))).toEqual([
+      '/ds/golden/',
+      '/ds/golden-clone-01/',
+      '/ds/golden-clone-02/',
+      '/ds/lab/',
+    ]);
   });
 });
 
