@@ -2,8 +2,8 @@
 // contents are what QEMU's author inferred (qemu-devel 2020-03-09), not what ESXi is known to keep.
 import { SECTOR_BYTES } from '../core/units.ts';
 import { SESPARSE_TYPE, seSparseIndex, seSparseType } from '../format/sesparse-entries.ts';
-import type { SeSparseConstHeader } from '../format/sesparse-header.ts';
-import { decodeTable } from '../format/tables.ts';
+import { SESPARSE_ENTRIES_PER_TABLE, type SeSparseConstHeader } from '../format/sesparse-header.ts';
+import { encodeTable } from '../format/tables.ts';
 import type { ExtentCheck } from './check-context.ts';
 import type { SeSparseJudge } from './check-sesparse-entries.ts';
 import { ByteWindow } from './check-window.ts';
@@ -24,19 +24,19 @@ export async function compareMaps(
   if (bitmap === undefined || backMap === undefined || end === 0) return;
   const clear = { count: 0, offset: 0 };
   const elsewhere = { count: 0, offset: 0 };
-  for await (const { slot, entries } of judge.tables()) {
-    for (let at = 0; at < entries.length; at += 2) {
+  for await (const { table, slot, entries } of judge.tables()) {
+    const used = Math.min(SESPARSE_ENTRIES_PER_TABLE, judge.grains - table * SESPARSE_ENTRIES_PER_TABLE);
+    const wanted = encodeTable(Uint32Array.of(slot, 0));
+    for (let at = 0; at < used * 2; at += 2) {
       const high = entries[at + 1]!;
       if (seSparseType(high) !== SESPARSE_TYPE.allocated) continue;
       const index = seSparseIndex(entries[at]!, high);
-      const bits =
-        bitmap.window.peek(bitmap.at + Math.floor(index / 8), 1) ??
-        (await bitmap.window.get(bitmap.at + Math.floor(index / 8), 1));
-      if ((bits[0]! & (1 << (index % 8))) === 0 && clear.count++ === 0)
-        clear.offset = bitmap.at + Math.floor(index / 8);
+      const bitAt = bitmap.at + Math.floor(index / 8);
+      const bits = bitmap.window.peek(bitAt, 1) ?? (await bitmap.window.get(bitAt, 1));
+      if ((bits[0]! & (1 << (index % 8))) === 0 && clear.count++ === 0) clear.offset = bitAt;
       const place = backMap.at + index * 8;
-      const back = decodeTable(backMap.window.peek(place, 8) ?? (await backMap.window.get(place, 8)));
-      if ((back[0] !== slot || back[1] !== 0) && elsewhere.count++ === 0) elsewhere.offset = place;
+      const back = backMap.window.peek(place, 8) ?? (await backMap.window.get(place, 8));
+      if (!back.equals(wanted) && elsewhere.count++ === 0) elsewhere.offset = place;
     }
   }
   const { log, file } = check;

@@ -78,16 +78,20 @@ type Clash = { -readonly [K in keyof Overlap]: Overlap[K] };
 
 /** Walks once more to name, for each clash, who was there first. */
 async function findOthers(walk: Walk, clashes: readonly Clash[]): Promise<void> {
-  const byStart = [...clashes].sort((a, b) => a.start - b.start);
-  const longest = Math.max(...byStart.map(({ count }) => count));
+  const longest = Math.max(...clashes.map(({ count }) => count));
+  let open = [...clashes].sort((a, b) => a.start - b.start);
   await walk((kind, index, start, count) => {
-    for (let at = lowerBound(byStart, start - longest); at < byStart.length; at++) {
-      const clash = byStart[at]!;
+    let found = false;
+    for (let at = lowerBound(open, start - longest); at < open.length; at++) {
+      const clash = open[at]!;
       if (clash.start >= start + count) break;
       const itself = clash.kind === kind && clash.index === index;
-      if (clash.other === NOBODY && !itself && clash.start + clash.count > start)
-        clash.other = { kind, index };
+      if (itself || clash.start + clash.count <= start) continue;
+      clash.other = { kind, index };
+      found = true;
     }
+    // What is answered is not looked at again: everything may lie over one place.
+    if (found) open = open.filter(({ other }) => other === NOBODY);
   });
 }
 
