@@ -49,9 +49,13 @@ export class CowdGrainWriter {
     if (this.#pending.size > MOST_PENDING) await this.flush();
   }
 
-  async flush(): Promise<void> {
-    await this.#writeFreeSector(this.#grains.fileSectors);
-    await this.#pending.flush(this.#file, (table) => this.#grains.pages.unpin(table));
+  flush(): Promise<void> {
+    const { pages } = this.#grains;
+    return this.#pending.flush(
+      this.#file,
+      (table) => pages.unpin(table),
+      () => this.#writeFreeSector(this.#grains.fileSectors),
+    );
   }
 
   async #allocate(start: number, data: Uint8Array): Promise<void> {

@@ -44,14 +44,25 @@ export class PendingPointers {
     this.#fresh.push({ at, encode });
   }
 
-  /** Writes everything noted so far, in order; calls `written` for each page that has nothing pending any more. */
-  flush(file: WritableFile, written: (page: number) => void): Promise<void> {
-    const run = this.#flushing.then(() => this.#flushNow(file, written));
+  /**
+   * Writes everything noted so far, in order; calls `written` for each page that has nothing pending any more.
+   * `before` is called when what is to be written has just been taken, and made durable together with the data.
+   */
+  flush(
+    file: WritableFile,
+    written: (page: number) => void,
+    before: () => Promise<void> = () => Promise.resolve(),
+  ): Promise<void> {
+    const run = this.#flushing.then(() => this.#flushNow(file, written, before));
     this.#flushing = run.catch(() => undefined);
     return run;
   }
 
-  async #flushNow(file: WritableFile, written: (page: number) => void): Promise<void> {
+  async #flushNow(
+    file: WritableFile,
+    written: (page: number) => void,
+    before: () => Promise<void>,
+  ): Promise<void> {
     const pending = this.#pending;
     const fresh = this.#fresh;
     const pages = this.#pages;
@@ -66,11 +77,10 @@ export class PendingPointers {
       primaries.push({ at, data });
       if (copyAt !== undefined) copies.push({ at: copyAt, data });
     }
+    const tables = fresh.map(({ at, encode }) => ({ at, data: encode() }));
     try {
-      await writeBlocks(
-        file,
-        fresh.map(({ at, encode }) => ({ at, data: encode() })),
-      );
+      await before();
+      await writeBlocks(file, tables);
       await file.sync();
       if (primaries.length === 0) return;
       await writeBlocks(file, primaries);
