@@ -32,14 +32,19 @@ export async function openWritableSparseExtent(
   });
   const writer = new SparseGrainWriter(file, grains);
   let begun = false;
-  let { version, flags } = header;
-  const declareZeroGrains = async (): Promise<void> => {
-    if ((flags & SPARSE_FLAGS.zeroedGrains) !== 0) return;
-    flags |= SPARSE_FLAGS.zeroedGrains;
-    version = Math.max(version, VERSION_WITH_ZERO_GRAINS);
+  let declared = Promise.resolve();
+  let needsDeclaring = (header.flags & SPARSE_FLAGS.zeroedGrains) === 0;
+  /** Durable after it returns, for everybody who asks: no table may say zero before the header says what that means. */
+  const declareZeroGrains = (): Promise<void> => {
+    if (!needsDeclaring) return declared;
+    needsDeclaring = false;
     // One write within one sector, so never half: version and flag say together that an entry of 1 means zeros.
-    await patchHeader(file, { version, flags });
-    await file.sync();
+    declared = patchHeader(file, {
+      version: Math.max(header.version, VERSION_WITH_ZERO_GRAINS),
+      flags: header.flags | SPARSE_FLAGS.zeroedGrains,
+    }).then(() => file.sync());
+    declared.catch(() => (needsDeclaring = true));
+    return declared;
   };
   return {
     ...grainExtent('sparse', file, grains, capacity, shownFields(header)),
