@@ -1,0 +1,85 @@
+// What is compared with what: each case gives the peer's work and ours as functions that run to their end.
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { leafOf, run, seeded } from './images.js';
+
+const job = fileURLToPath(new URL('job.js', import.meta.url));
+const command = fileURLToPath(new URL('../bin/vmdkit.js', import.meta.url));
+const node = process.execPath;
+const READS = 10_000;
+
+/** All cases over the images in `folder`. `target` is the least ratio (peer's time over ours) that is asked for. */
+export function benchCases(folder, sizeMiB) {
+  const bytes = sizeMiB * 2 ** 20;
+  const random = seeded(7);
+  const reads = Array.from(
+    { length: READS },
+    () => `read -q ${Math.floor(random() * (bytes / 4096)) * 4096} 4k\n`,
+  );
+  const commands = `${reads.join('')}quit\n`;
+  const sequential = (depth, target) => ({
+    title: `read a chain of ${depth} to nothing`,
+    target,
+    peer: () =>
+      run('qemu-img', [
+        'convert',
+        '-n',
+        '--target-image-opts',
+        leafOf(folder, depth),
+        `driver=null-co,size=${bytes}`,
+      ]),
+    ours: () => run(node, [job, 'read', leafOf(folder, depth)]),
+  });
+  const scattered = (depth, target) => ({
+    title: `10,000 random reads of 4 KiB, depth ${depth}`,
+    target,
+    peer: () => run('qemu-io', ['-r', '-f', 'vmdk', leafOf(folder, depth)], commands),
+    ours: () => run(node, [job, 'random', leafOf(folder, depth)]),
+  });
+  const map = (depth, target) => ({
+    title: `map as JSON, depth ${depth}`,
+    target,
+    peer: () => run('qemu-img', ['map', '--output', 'json', leafOf(folder, depth)]),
+    ours: () => run(node, [command, 'map', '--json', leafOf(folder, depth)]),
+  });
+  return [
+    sequential(1, 1.5),
+    sequential(2, 2.5),
+    sequential(8, 3.5),
+    sequential(32, 6),
+    scattered(1, 3),
+    scattered(2, 5),
+    scattered(8, 15),
+    scattered(32, 40),
+    map(1, 0.5),
+    map(32, 5),
+    {
+      title: 'check a sparse disk (against the bare start of node)',
+      target: 0.5,
+      peer: () => run(node, ['-e', '0']),
+      ours: () => run(node, [command, 'check', leafOf(folder, 1)]),
+    },
+    clones(folder, 1, 0),
+    clones(folder, 100, 5),
+    clones(folder, 1000, 8),
+  ];
+}
+
+/** Deltas of a base, each durable on our side; the peer syncs nothing. */
+function clones(folder, count, target) {
+  const into = join(folder, 'clones');
+  const base = leafOf(folder, 1);
+  const loop = `for n in $(seq ${count}); do qemu-img create -q -f vmdk -b "$1" -F vmdk "$2/$n.vmdk"; done`;
+  const fresh = () => {
+    rmSync(into, { recursive: true, force: true });
+    mkdirSync(into);
+  };
+  return {
+    title: `make ${count} clone${count === 1 ? '' : 's'}, each durable`,
+    target,
+    prepare: fresh,
+    peer: () => run('sh', ['-c', loop, 'sh', base, into]),
+    ours: () => run(node, [command, 'clone', base, '--into', into, '--count', String(count), '-q']),
+  };
+}

@@ -1,0 +1,18 @@
+// What is measured of the library, each in a process of its own: `node bench/job.js JOB DISK`.
+import { copySectors, createNodeFileStore, openChain } from '../dist/index.js';
+import { seeded } from './images.js';
+
+const READS = 10_000;
+const [job, path] = process.argv.slice(2);
+// One job in a process of its own: nothing else waits while a read blocks.
+const chain = await openChain(path, 'read', { fs: createNodeFileStore({ reads: 'sync' }) });
+if (job === 'read') {
+  await copySectors(chain, () => Promise.resolve());
+} else if (job === 'random') {
+  const random = seeded(7);
+  const into = Buffer.alloc(4096);
+  for (let count = 0; count < READS; count++) {
+    await chain.read({ start: Math.floor(random() * Math.floor(chain.capacity / 8)) * 8, count: 8 }, into);
+  }
+}
+await chain.close();
