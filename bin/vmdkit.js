@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Starts the command line. `--version` is answered here, so that it stays instant; all else is in dist/cli.
+// Starts the command line. `--version` is answered here, so that it stays instant; all else is in dist.
 import { existsSync, readFileSync } from 'node:fs';
 
 const args = process.argv.slice(2);

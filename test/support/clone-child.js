@@ -1,7 +1,6 @@
 // Makes clones in a process of its own and kills it, as kill -9 does, when the file store is asked for the Nth time.
 // Arguments: base, folder for the clones, layout, N (0: never). Prints how often the store was asked.
-import { cloneDisks } from '../../dist/operations/clone-disks.js';
-import { createNodeFileStore } from '../../dist/storage/node-file-store.js';
+import { cloneDisks, createNodeFileStore } from '../../dist/index.js';
 
 const [base, into, layout, moment] = process.argv.slice(2);
 let calls = 0;
