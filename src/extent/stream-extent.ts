@@ -46,12 +46,16 @@ async function openGrains(
   const fileBytes = await file.size();
   const origin = compressedOrigin(file, header, fileBytes);
   try {
-    const placed = header.gdOffset === undefined ? await readFooter(file, header, fileBytes) : header;
+    const inFront = header.gdOffset !== undefined;
+    const placed = inFront ? header : await readFooter(file, header, fileBytes);
     // Streams write their tables between the grains: overHead says nothing about where grains may lie.
-    return await SparseGrains.open(file, { ...placed, overHead: 1 }, origin, onFinding);
+    const grains = await SparseGrains.open(file, { ...placed, overHead: 1 }, origin, onFinding);
+    if (inFront) assertTables(file, header, grains);
+    else await assertDirectoryMarker(file, placed);
+    return grains;
   } catch (error) {
     if (!(error instanceof VmdkError) || error.kind !== 'corrupt') throw error;
-    const entries = await scanStream(file, header, fileBytes, error);
+    const found = await scanStream(file, header, fileBytes, error, onFinding);
     onFinding({
       code: 'GD-RANGE',
       severity: 'warning',
@@ -60,8 +64,28 @@ async function openGrains(
       repairable: true,
     });
     const fileSectors = Math.floor(fileBytes / SECTOR_BYTES);
-    return SparseGrains.fromPages(file, { ...header, overHead: 1 }, origin, entries, fileSectors);
+    return SparseGrains.ofFound(file, { ...header, overHead: 1 }, origin, found, fileSectors);
   }
+}
+
+/** Every program that writes the directory in front writes all tables with it: one of zeros is not a directory. */
+function assertTables(file: RandomAccessFile, header: SparseHeader, grains: SparseGrains): void {
+  if (grains.directory.entries.some((table) => table !== 0)) return;
+  throw directoryLost(file.path, header.gdOffset!, 'nothing but zeros', 'sectors of grain tables');
+}
+
+/** The directory at the end stands behind its marker; anything else, zeros above all, would read as an empty disk. */
+async function assertDirectoryMarker(file: RandomAccessFile, { gdOffset }: SparseHeader): Promise<void> {
+  const bytes = Buffer.alloc(SECTOR_BYTES);
+  await file.readExactly(bytes, (gdOffset! - 1) * SECTOR_BYTES);
+  const { type, size } = Marker.decode(bytes);
+  if (type === MARKER_TYPE.grainDirectory && size === 0) return;
+  throw directoryLost(file.path, gdOffset! - 1, `marker type ${type}, size ${size}`, 'marker type 2, size 0');
+}
+
+function directoryLost(path: string, sector: number, found: string, expected: string): VmdkError {
+  const context = { path, offset: sector * SECTOR_BYTES, field: 'grain directory', found, expected };
+  return new VmdkError('corrupt', 'grain-directory-damaged', 'there is no grain directory', context);
 }
 
 /** The footer is a copy of the header with the real gdOffset; it stands at a fixed distance from the end. */

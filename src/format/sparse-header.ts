@@ -43,6 +43,8 @@ export const GD_AT_END = 0xffff_ffff_ffff_ffffn;
 export const ZERO_GRAIN = 1;
 
 const LARGEST_GRAIN = 0x200000;
+/** 4 MiB: compressed grains are inflated whole, several at a time. Real streams have 64 KiB. */
+const LARGEST_COMPRESSED_GRAIN = 8192;
 const MOST_ENTRIES_PER_TABLE = 512;
 
 /** A checked header: safe numbers, sectors. */
@@ -118,6 +120,9 @@ export function parseSparseHeader(from: Uint8Array, path: string, offset = 0): S
     fail('compressAlgorithm', raw.compressAlgorithm, '1 (deflate)');
   if (!compressed && raw.compressAlgorithm !== 0) {
     fail('compressAlgorithm', raw.compressAlgorithm, '0 without the compression flag (bit 16)');
+  }
+  if (compressed && grainSize > LARGEST_COMPRESSED_GRAIN) {
+    fail('grainSize', grainSize, `at most ${LARGEST_COMPRESSED_GRAIN} sectors where grains are compressed`);
   }
   const capacity = number('capacity');
   // Table memory follows capacity: an absurd one must fail here, before anything is sized by it.

@@ -175,12 +175,13 @@ async function checkByMarkers(check: ExtentCheck, header: SparseHeader): Promise
   const detail = { path: file.path, offset: fileBytes };
   const lost = new VmdkError('corrupt', 'footer-damaged', 'the footer of the stream is missing', file);
   try {
-    const entries = await scanStream(file, header, fileBytes, lost);
+    const found = await scanStream(file, header, fileBytes, lost);
     const message = () =>
       'the footer is missing or damaged: the grains are all there, found by their markers';
     log.error('FOOTER', { ...detail, repairable: true }, message);
-    const allocated = entries.reduce((count, entry) => (entry === 0 ? count : count + 1), 0);
-    return { ...NO_GRAINS, total: entries.length, allocated, compressed: allocated, imageEnd: fileBytes };
+    const total = ceilDiv(header.capacity, header.grainSize);
+    const allocated = found.count;
+    return { ...NO_GRAINS, total, allocated, compressed: allocated, imageEnd: fileBytes };
   } catch (error) {
     if (!isVmdkError(error) || error.kind === 'io') throw error;
     const cut = isVmdkError(error, 'stream-cut-short');

@@ -8,8 +8,8 @@ import type { RandomAccessFile } from '../storage/file-store.ts';
 
 /** Tables read and kept together: 128 KiB of entries, 2 GiB of guest at the usual grain. */
 export const TABLES_PER_PAGE = 64;
-/** 16 Mi entries, 512 TiB of guest at the usual grain; more is damage or an attack. */
-const LARGEST_DIRECTORY_BYTES = 64 << 20;
+/** 4 Mi tables, 128 TiB of guest at the usual grain; more is damage or an attack. */
+const MOST_TABLES = 4 << 20;
 
 export interface SparseDirectory {
   /** Sector of the file. */
@@ -21,6 +21,14 @@ export interface SparseDirectory {
 /** Entries of a directory that count. */
 export function tableCount(header: SparseHeader): number {
   return ceilDiv(ceilDiv(header.capacity, header.grainSize), header.numGTEsPerGT);
+}
+
+/** @throws VmdkError `grain-directory-damaged` when the header asks for more tables than are ever read. */
+export function assertTableCount(path: string, header: SparseHeader): void {
+  const tables = tableCount(header);
+  if (tables <= MOST_TABLES) return;
+  const context = { path, field: 'capacity', found: `${tables} tables`, expected: `at most ${MOST_TABLES}` };
+  throw new VmdkError('corrupt', 'grain-directory-damaged', 'the grain directory cannot be read', context);
 }
 
 /** @throws VmdkError `grain-directory-damaged`. */
@@ -41,7 +49,7 @@ export async function readDirectory(
     };
     throw new VmdkError('corrupt', 'grain-directory-damaged', 'the grain directory cannot be read', context);
   };
-  if (length > LARGEST_DIRECTORY_BYTES) fail(`${length} bytes`, `at most ${LARGEST_DIRECTORY_BYTES} bytes`);
+  assertTableCount(file.path, header);
   const needed = ceilDiv(length, SECTOR_BYTES);
   if (offset < 1 || offset + needed > fileSectors) {
     fail(`sectors ${offset} to ${offset + needed}`, `within sectors 1 to ${fileSectors} (end of file)`);

@@ -9,12 +9,13 @@ import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_FLAGS, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
 import { decodeTable } from '../format/tables.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
+import type { FoundGrains } from './found-grains.ts';
 import type { GrainMap } from './grain-map.ts';
 import {
+  assertTableCount,
   readDirectory,
   readTables,
   TABLES_PER_PAGE,
-  tableCount,
   type SparseDirectory,
 } from './sparse-directory.ts';
 import { TablePages } from './table-pages.ts';
@@ -41,6 +42,7 @@ export class SparseGrains implements GrainMap {
     origin: DataOrigin,
     onFinding: OnFinding,
     directories: { directory: SparseDirectory; redundant: SparseDirectory | undefined },
+    load?: (page: number) => Promise<Uint32Array>,
   ) {
     this.#file = file;
     this.header = header;
@@ -51,7 +53,7 @@ export class SparseGrains implements GrainMap {
     this.#onFinding = onFinding;
     this.directory = directories.directory;
     this.redundant = directories.redundant;
-    this.pages = new TablePages((page) => this.#loadPage(page));
+    this.pages = new TablePages(load ?? ((page) => this.#loadPage(page)));
   }
 
   /**
@@ -69,26 +71,22 @@ export class SparseGrains implements GrainMap {
     return new SparseGrains(file, header, fileSectors, origin, onFinding, directories);
   }
 
-  /** A map over tables that were rebuilt in memory, one page after another (a scanned stream). */
-  static fromPages(
+  /**
+   * A map over grains that were found without a directory (a scanned stream).
+   * @throws VmdkError `grain-directory-damaged` when the header claims more tables than are ever read.
+   */
+  static ofFound(
     file: RandomAccessFile,
     header: SparseHeader,
     origin: DataOrigin,
-    entries: Uint32Array,
+    found: FoundGrains,
     fileSectors: number,
   ): SparseGrains {
-    const directory: SparseDirectory = { offset: 0, entries: new Uint32Array(tableCount(header)) };
-    const grains = new SparseGrains(file, header, fileSectors, origin, () => undefined, {
-      directory,
-      redundant: undefined,
-    });
-    const perPage = grains.entriesPerPage;
-    for (let page = 0; page * perPage < entries.length; page++) {
-      const part = new Uint32Array(perPage);
-      part.set(entries.subarray(page * perPage, (page + 1) * perPage));
-      grains.pages.pin(page, part);
-    }
-    return grains;
+    assertTableCount(file.path, header);
+    const directories = { directory: { offset: 0, entries: new Uint32Array(0) }, redundant: undefined };
+    const perPage = header.numGTEsPerGT * TABLES_PER_PAGE;
+    const load = (page: number) => Promise.resolve(found.entries(page * perPage, perPage));
+    return new SparseGrains(file, header, fileSectors, origin, () => undefined, directories, load);
   }
 
   async addRuns(range: SectorRange, into: RunList): Promise<void> {
