@@ -17,13 +17,14 @@ export function compressedOrigin(
   fileBytes: number,
 ): DataOrigin {
   const grainBytes = header.grainSize * SECTOR_BYTES;
+  // By the grain's place on the disk: two entries that name one stored grain are both checked, and one is refused.
   const kept = new LruCache<number, Promise<Buffer>>(KEPT_BYTES);
   const grainAt = (offset: number, lba: number): Promise<Buffer> => {
-    const known = kept.get(offset);
+    const known = kept.get(lba);
     if (known !== undefined) return known;
     const loading = inflateGrain(file, header, fileBytes, offset, lba);
-    kept.set(offset, loading, grainBytes);
-    loading.catch(() => kept.delete(offset));
+    kept.set(lba, loading, grainBytes);
+    loading.catch(() => kept.delete(lba));
     return loading;
   };
   return {
@@ -35,7 +36,9 @@ export function compressedOrigin(
       const from = skip * SECTOR_BYTES;
       if (from + into.length > grain.length) {
         const found = `${grain.length} bytes`;
-        throw damaged('the grain inflates to too little', { path: file.path, offset, sector, found });
+        const expected = `at least ${from + into.length} bytes`;
+        const context = { path: file.path, offset, sector: sector - skip, found, expected };
+        throw damaged('the grain inflates to too little', context);
       }
       into.set(grain.subarray(from, from + into.length));
     },
