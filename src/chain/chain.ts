@@ -5,6 +5,7 @@ import { assertFits, readMapped, readWithin } from '../block/read-runs.ts';
 import { RunList } from '../block/run-list.ts';
 import { assertWithin, sectorRange, type SectorRange } from '../block/sector-range.ts';
 import type { SectorSource } from '../block/sector-source.ts';
+import { VmdkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import { LruCache } from '../core/lru-cache.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
@@ -54,7 +55,7 @@ export class MergedSource {
     let done = 0;
     while (done < range.count) {
       const start = range.start + done;
-      const runs = await this.#window(start);
+      const runs = await this.#window(start, range.start + range.count);
       const count = Math.min(range.start + range.count, runs.end) - start;
       const part = into.subarray(done * SECTOR_BYTES, (done + count) * SECTOR_BYTES);
       await readWithin(runs, sectorRange(start, count), part);
@@ -62,15 +63,25 @@ export class MergedSource {
     }
   }
 
-  /** A plan from `sector` on, kept for the next reads; covers `sector` and usually much more on both sides. */
-  async #window(sector: number): Promise<RunList> {
+  /**
+   * A plan from `sector` on, kept for the next reads; covers `sector` and usually much more on both sides. `wanted` is
+   * where the reader stops.
+   */
+  async #window(sector: number, wanted: number): Promise<RunList> {
     const key = Math.floor(sector / WINDOW_SECTORS);
     const known = this.#windows.get(key);
     if (known !== undefined && sector >= known.start && sector < known.end) return known;
     const end = Math.min(this.capacity, (key + 1) * WINDOW_SECTORS);
     // A window with very many runs is answered in parts: then the part that is wanted now is kept.
     const start = known === undefined ? key * WINDOW_SECTORS : sector;
-    let runs = await this.map(sectorRange(start, end - start));
+    let runs: RunList;
+    try {
+      runs = await this.map(sectorRange(start, end - start));
+    } catch (error) {
+      if (!(error instanceof VmdkError)) throw error;
+      // Damage beside what is wanted: the reader gets its own sectors, or the error about them.
+      return this.map(sectorRange(sector, Math.min(end, wanted) - sector));
+    }
     if (runs.end <= sector) runs = await this.map(sectorRange(sector, end - sector));
     this.#windows.set(key, runs, runs.length);
     return runs;
@@ -79,7 +90,7 @@ export class MergedSource {
   /** As `map`, from a plan that is kept: for many small ranges near one another. Covers a prefix of `range`. */
   async plan(range: SectorRange): Promise<RunList> {
     if (range.start >= this.capacity) return zerosFrom(range.start, range.count);
-    return (await this.#window(range.start)).slice(range);
+    return (await this.#window(range.start, range.start + range.count)).slice(range);
   }
 }
 
