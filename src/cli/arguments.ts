@@ -1,6 +1,7 @@
-// The command line as values. Parsing is Node's own (node:util); the rules are ours: what nobody declared is refused
-// with the nearest word that is known, numbers are never guessed.
-import { parseArgs } from 'node:util';
+// The command line as values. Splitting it is yargs' parser, with all guessing switched off; the rules are ours: what
+// nobody declared is refused with the nearest word that is known, and numbers are never guessed. Only the parser of
+// yargs is loaded: its command layer takes longer to start than most commands take to run.
+import { Parser } from 'yargs/helpers';
 import { usageError } from '../core/errors.ts';
 import type { CommandSpec, OperandSpec, OptionSpec } from './command.ts';
 import { DISK_OPTIONS, GLOBAL_OPTIONS } from './global-options.ts';
@@ -104,22 +105,96 @@ export function parseCommandLine(argv: readonly string[], commands: readonly Com
 
 /** The first word that is neither an option nor the value of one. */
 function commandIndex(argv: readonly string[]): number | undefined {
-  const { tokens } = tokenize(argv, [...GLOBAL_OPTIONS, ...DISK_OPTIONS]);
-  return tokens.find(({ kind }) => kind === 'positional')?.index;
+  const { words, places } = split(argv, [...GLOBAL_OPTIONS, ...DISK_OPTIONS]);
+  const at = words.findIndex((word) => !looksLikeOption(word));
+  return at < 0 ? undefined : places[at];
 }
 
-function tokenize(argv: readonly string[], options: readonly OptionSpec[]) {
-  const declared = options.map(({ name, short, value }) => [
-    name,
-    { type: value === undefined ? ('boolean' as const) : ('string' as const), ...(short && { short }) },
-  ]);
-  return parseArgs({
-    args: [...argv],
-    options: Object.fromEntries(declared),
-    strict: false,
-    allowPositionals: true,
-    tokens: true,
+interface SplitLine {
+  /** Values by option; undefined for a flag, `''` where a value is missing. */
+  readonly given: ReadonlyMap<string, readonly (string | undefined)[]>;
+  /** Operands, and options that nobody declared. */
+  readonly words: readonly string[];
+  /** Where each of `words` stands in the line. */
+  readonly places: readonly number[];
+  /** Words after `--`, which are never options. */
+  readonly literal: readonly string[];
+}
+
+const NO_GUESSING = {
+  'boolean-negation': false,
+  'camel-case-expansion': false,
+  'dot-notation': false,
+  'parse-numbers': false,
+  'parse-positional-numbers': false,
+  'populate--': true,
+  'strip-aliased': true,
+  'unknown-options-as-args': true,
+} as const;
+
+/** Values are tied to their options first, so that the parser never takes `-10G` for flags or a value for a word. */
+function split(argv: readonly string[], options: readonly OptionSpec[]): SplitLine {
+  const { line, places } = tieValues(argv, options);
+  const named = (flags: boolean): string[] =>
+    options.filter(({ value }) => (value === undefined) === flags).map(({ name }) => name);
+  const alias = Object.fromEntries(options.flatMap(({ name, short }) => (short ? [[name, [short]]] : [])));
+  const parsed = Parser(line, {
+    boolean: named(true),
+    string: named(false),
+    alias,
+    configuration: NO_GUESSING,
   });
+  const given = new Map<string, (string | undefined)[]>();
+  for (const { name, value } of options) {
+    const found: unknown = Object.hasOwn(parsed, name) ? parsed[name] : undefined;
+    if (found === undefined) continue;
+    const values = (Array.isArray(found) ? found : [found]) as unknown[];
+    given.set(
+      name,
+      values.map((each) => (value === undefined ? undefined : String(each))),
+    );
+  }
+  const words = parsed._.map(String);
+  let from = 0;
+  const wordPlaces = words.map((word) => {
+    const at = line.indexOf(word, from);
+    from = at + 1;
+    return places[at]!;
+  });
+  return { given, words, places: wordPlaces, literal: (parsed['--'] ?? []).map(String) };
+}
+
+/** `--length -1G` becomes `--length=-1G`; also refuses `--json=x`, which the parser would take for `--json`. */
+function tieValues(
+  argv: readonly string[],
+  options: readonly OptionSpec[],
+): { line: string[]; places: number[] } {
+  const line: string[] = [];
+  const places: number[] = [];
+  for (let at = 0; at < argv.length; at++) {
+    const word = argv[at]!;
+    places.push(at);
+    if (word === '--') {
+      line.push(...argv.slice(at));
+      for (let rest = at + 1; rest < argv.length; rest++) places.push(rest);
+      break;
+    }
+    const option = options.find(({ name, short }) => word === `--${name}` || word === `-${short}`);
+    const inline = options.find(({ name, value }) => value === undefined && word.startsWith(`--${name}=`));
+    if (inline !== undefined) throw usageError(`--${inline.name} takes no value`);
+    const next = argv[at + 1];
+    if (option?.value === undefined || next === undefined || looksLikeOption(next)) line.push(word);
+    else {
+      line.push(`--${option.name}=${next}`);
+      at++;
+    }
+  }
+  return { line, places };
+}
+
+/** What looks like an option was not meant as a value; `-` and negative numbers may be one. */
+function looksLikeOption(word: string): boolean {
+  return /^-[-a-z]/i.test(word);
 }
 
 function readWords(
@@ -127,32 +202,27 @@ function readWords(
   options: readonly OptionSpec[],
   command: CommandSpec | undefined,
 ): { given: Map<string, string[]>; words: string[] } {
+  const { given: raw, words, literal } = split(argv, options);
+  const unknown = words.find(looksLikeOption);
+  if (unknown !== undefined) throw unknownOption(unknown.replace(/=.*$/s, ''), options, command);
   const given = new Map<string, string[]>();
-  const words: string[] = [];
-  for (const token of tokenize(argv, options).tokens) {
-    if (token.kind === 'positional') words.push(token.value);
-    if (token.kind !== 'option') continue;
-    const option = options.find(({ name }) => name === token.name);
-    if (option === undefined) throw unknownOption(token.rawName, options, command);
-    const values = given.get(option.name) ?? [];
-    if (values.length > 0 && option.value !== undefined && option.many !== true) {
-      throw usageError(`${token.rawName} is given twice`);
+  for (const option of options) {
+    const values = raw.get(option.name);
+    if (values === undefined) continue;
+    if (values.length > 1 && option.value !== undefined && option.many !== true) {
+      throw usageError(`--${option.name} is given twice`);
     }
-    values.push(valueOf(token.rawName, token.value, token.inlineValue === true, option));
-    given.set(option.name, values);
+    given.set(
+      option.name,
+      values.map((value) => valueOf(`--${option.name}`, value, option)),
+    );
   }
-  return { given, words };
+  return { given, words: [...words, ...literal] };
 }
 
-function valueOf(rawName: string, value: string | undefined, inline: boolean, option: OptionSpec): string {
-  if (option.value === undefined) {
-    if (value === undefined) return '';
-    throw usageError(`${rawName} takes no value`);
-  }
-  // What looks like the next option was not meant as a value; `-` and negative numbers are left to the reader.
-  if (value === undefined || value === '' || (!inline && /^-[-a-z]/i.test(value))) {
-    throw usageError(`${rawName} needs a value: ${option.value}`);
-  }
+function valueOf(rawName: string, value: string | undefined, option: OptionSpec): string {
+  if (option.value === undefined) return '';
+  if (value === undefined || value === '') throw usageError(`${rawName} needs a value: ${option.value}`);
   if (option.choices !== undefined && !option.choices.includes(value)) {
     const meant = nearest(value, option.choices);
     throw usageError(
