@@ -20,7 +20,7 @@ export function generalHelp(commands: readonly CommandSpec[], paint: Paint): str
     ...listed(optionRows(GLOBAL_OPTIONS)),
     '',
     'Sizes are bytes, or a number with k, M, G, T, P (powers of 1024) or s (sectors of 512 bytes).',
-    'Exit codes: 0 done, 1 the answer is no, 2 usage, 3 failed, 4 refused for safety, 130/143 stopped.',
+    'Exit codes: 0 done, 1 the answer is no, 2 usage, 3 failed, 4 refused for safety, 130/143 signal.',
     'More about one command: vmdkit COMMAND --help',
     '',
   ].join('\n');

@@ -60,5 +60,6 @@ export function createOutput(
 export function paintFor(stream: NodeJS.WriteStream, color: 'auto' | 'always' | 'never'): Paint {
   const onTerminal = stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
   const wanted = color === 'always' || (color === 'auto' && onTerminal);
-  return wanted ? (style, text) => styleText(style, text) : (_, text) => text;
+  // Whether the stream shows colours is decided above, not by Node once more.
+  return wanted ? (style, text) => styleText(style, text, { validateStream: false }) : (_, text) => text;
 }
