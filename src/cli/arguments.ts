@@ -3,93 +3,29 @@
 // yargs is loaded: its command layer takes longer to start than most commands take to run.
 import { Parser } from 'yargs/helpers';
 import { usageError } from '../core/errors.ts';
-import type { CommandSpec, OperandSpec, OptionSpec } from './command.ts';
+import type { CommandDeclaration, OperandSpec, OptionSpec } from './command.ts';
+import { Arguments } from './parsed-arguments.ts';
 import { DISK_OPTIONS, GLOBAL_OPTIONS } from './global-options.ts';
-import { parseSize } from './sizes.ts';
 import { nearest } from './suggest.ts';
 
-/** What was given, by name. Asking for what the command did not declare is a programmer's error. */
-export class Arguments {
-  readonly #options: readonly OptionSpec[];
-  readonly #given: ReadonlyMap<string, readonly string[]>;
-  readonly #operands: ReadonlyMap<string, readonly string[]>;
-
-  constructor(
-    options: readonly OptionSpec[],
-    given: ReadonlyMap<string, readonly string[]>,
-    operands: ReadonlyMap<string, readonly string[]>,
-  ) {
-    this.#options = options;
-    this.#given = given;
-    this.#operands = operands;
-  }
-
-  /** A required operand. */
-  operand(name: string): string {
-    return this.operands(name)[0]!;
-  }
-
-  optionalOperand(name: string): string | undefined {
-    return this.operands(name)[0];
-  }
-
-  operands(name: string): readonly string[] {
-    const values = this.#operands.get(name);
-    if (values === undefined) throw new RangeError(`undeclared operand ${name}`);
-    return values;
-  }
-
-  flag(name: string): boolean {
-    return this.#valuesOf(name).length > 0;
-  }
-
-  /** The last value given. */
-  text(name: string): string | undefined {
-    return this.#valuesOf(name).at(-1);
-  }
-
-  texts(name: string): readonly string[] {
-    return this.#valuesOf(name);
-  }
-
-  /** A size or offset in bytes. @throws VmdkError `usage`. */
-  bytes(name: string): number | undefined {
-    const text = this.text(name);
-    return text === undefined ? undefined : parseSize(text, `--${name}`);
-  }
-
-  /** A whole number. @throws VmdkError `usage`. */
-  count(name: string): number | undefined {
-    const text = this.text(name);
-    if (text === undefined) return undefined;
-    const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
-    throw usageError(`--${name}: "${text}" is no whole number`);
-  }
-
-  #valuesOf(name: string): readonly string[] {
-    if (!this.#options.some((option) => option.name === name)) {
-      throw new RangeError(`undeclared option --${name}`);
-    }
-    return this.#given.get(name) ?? [];
-  }
-}
-
-export interface CommandLine {
+export interface CommandLine<C extends CommandDeclaration> {
   /** Undefined when no command was named. */
-  readonly command: CommandSpec | undefined;
+  readonly command: C | undefined;
   readonly args: Arguments;
 }
 
 /** Every option that `command` takes. */
-export function optionsOf(command: CommandSpec | undefined): readonly OptionSpec[] {
+export function optionsOf(command: CommandDeclaration | undefined): readonly OptionSpec[] {
   if (command === undefined) return GLOBAL_OPTIONS;
   const disks = command.opensDisks === true ? DISK_OPTIONS : [];
   return [...(command.options ?? []), ...disks, ...GLOBAL_OPTIONS];
 }
 
 /** @throws VmdkError `usage`. */
-export function parseCommandLine(argv: readonly string[], commands: readonly CommandSpec[]): CommandLine {
+export function parseCommandLine<C extends CommandDeclaration>(
+  argv: readonly string[],
+  commands: readonly C[],
+): CommandLine<C> {
   const at = commandIndex(argv);
   const word = at === undefined ? undefined : argv[at]!;
   const command = commands.find(({ name }) => name === word);
@@ -200,7 +136,7 @@ function looksLikeOption(word: string): boolean {
 function readWords(
   argv: readonly string[],
   options: readonly OptionSpec[],
-  command: CommandSpec | undefined,
+  command: CommandDeclaration | undefined,
 ): { given: Map<string, string[]>; words: string[] } {
   const { given: raw, words, literal } = split(argv, options);
   const unknown = words.find(looksLikeOption);
@@ -233,7 +169,10 @@ function valueOf(rawName: string, value: string | undefined, option: OptionSpec)
   return value;
 }
 
-function placeOperands(words: readonly string[], command: CommandSpec): Map<string, readonly string[]> {
+function placeOperands(
+  words: readonly string[],
+  command: CommandDeclaration,
+): Map<string, readonly string[]> {
   const placed = new Map<string, readonly string[]>();
   let at = 0;
   for (const { name, optional, many } of command.operands) {
@@ -251,7 +190,7 @@ function placeOperands(words: readonly string[], command: CommandSpec): Map<stri
 }
 
 /** `vmdkit map DISK [options]` */
-export function usageOf(command: CommandSpec): string {
+export function usageOf(command: CommandDeclaration): string {
   const operands = command.operands.map(operandShown);
   return ['vmdkit', command.name, ...operands, '[options]'].join(' ');
 }
@@ -261,7 +200,7 @@ export function operandShown({ name, optional, many }: OperandSpec): string {
   return optional === true ? `[${shown}]` : shown;
 }
 
-function unknownCommand(word: string, commands: readonly CommandSpec[]): Error {
+function unknownCommand(word: string, commands: readonly CommandDeclaration[]): Error {
   const names = commands.map(({ name }) => name);
   const meant = nearest(word, names);
   const hint = meant === undefined ? `Commands: ${names.join(', ')}.` : `Did you mean ${meant}?`;
@@ -271,7 +210,7 @@ function unknownCommand(word: string, commands: readonly CommandSpec[]): Error {
 function unknownOption(
   rawName: string,
   options: readonly OptionSpec[],
-  command: CommandSpec | undefined,
+  command: CommandDeclaration | undefined,
 ): Error {
   const names = options.flatMap(({ name, short }) => [`--${name}`, ...(short ? [`-${short}`] : [])]);
   const meant = rawName.startsWith('--') ? nearest(rawName, names) : undefined;

@@ -1,8 +1,5 @@
-// What a command is: a plain object that declares itself, and a module that is loaded only when it runs. The list of
-// them feeds the parser, the help, the completion and the table in the README.
-import type { Arguments } from './arguments.ts';
-import type { CommandContext } from './context.ts';
-
+// How a command declares itself: a plain object that feeds the parser, the help, the completion and the table in the
+// README. What it does is a module that is loaded only when it runs (see command-module.ts).
 export interface OptionSpec {
   /** Without the two dashes. */
   readonly name: string;
@@ -26,7 +23,7 @@ export interface OperandSpec {
   readonly many?: boolean;
 }
 
-export interface CommandSpec {
+export interface CommandDeclaration {
   readonly name: string;
   /** One line: what it does, for the list of commands. */
   readonly summary: string;
@@ -38,10 +35,4 @@ export interface CommandSpec {
   readonly examples?: readonly string[];
   /** Paragraphs that help shows after the options. */
   readonly notes?: readonly string[];
-  load(): Promise<CommandModule>;
-}
-
-export interface CommandModule {
-  /** Does the work; resolves to the exit code. */
-  run(args: Arguments, context: CommandContext): Promise<number>;
 }

@@ -1,6 +1,7 @@
 // Every command, declared. A new one is an entry here and a file in commands/; help, completion and the table in the
 // README follow.
-import type { CommandSpec, OptionSpec } from './command.ts';
+import type { CommandSpec } from './command-module.ts';
+import type { OptionSpec } from './command.ts';
 
 const START: OptionSpec = { name: 'start', value: 'N', summary: 'first byte (default 0)' };
 const LENGTH: OptionSpec = { name: 'length', value: 'N', summary: 'bytes (default: to the end of the disk)' };

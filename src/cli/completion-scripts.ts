@@ -1,17 +1,17 @@
 // Completion for shells, made from the declarations of the commands. The words are worked out here, once; the scripts
 // ask nobody at run time.
 import { optionsOf } from './arguments.ts';
-import type { CommandSpec, OptionSpec } from './command.ts';
+import type { CommandDeclaration, OptionSpec } from './command.ts';
 
 export const SHELLS = ['bash', 'zsh', 'fish'] as const;
 export type Shell = (typeof SHELLS)[number];
 
-export function completionScript(shell: Shell, commands: readonly CommandSpec[]): string {
+export function completionScript(shell: Shell, commands: readonly CommandDeclaration[]): string {
   const make = { bash: bashScript, zsh: zshScript, fish: fishScript }[shell];
   return make(commands);
 }
 
-function bashScript(commands: readonly CommandSpec[]): string {
+function bashScript(commands: readonly CommandDeclaration[]): string {
   const names = commands.map(({ name }) => name).join(' ');
   const cases = commands.map((command) => {
     const options = optionsOf(command);
@@ -47,7 +47,7 @@ function bashChoice({ name, choices = [] }: OptionSpec): string {
   return `[[ "$previous" == --${name} ]] && { ${reply}; return; }`;
 }
 
-function zshScript(commands: readonly CommandSpec[]): string {
+function zshScript(commands: readonly CommandDeclaration[]): string {
   const described = commands.map(({ name, summary }) => `    '${zshText(`${name}:${summary}`)}'`);
   const cases = commands.map((command) => {
     const options = optionsOf(command).map((option) => `        ${zshOption(option)}`);
@@ -89,7 +89,7 @@ function zshText(text: string): string {
   return text.replaceAll("'", "'\\''");
 }
 
-function fishScript(commands: readonly CommandSpec[]): string {
+function fishScript(commands: readonly CommandDeclaration[]): string {
   const names = commands.map(({ name }) => name).join(' ');
   const lines = commands.flatMap((command) => [
     `complete -c vmdkit -n "not __fish_seen_subcommand_from ${names}" -f -a ${command.name} -d '${fishText(command.summary)}'`,

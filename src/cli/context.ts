@@ -2,14 +2,14 @@
 // stderr is talk, and a command never touches `process`.
 import type { TaskOptions } from '../core/task.ts';
 import type { FileStore } from '../storage/file-store.ts';
-import type { CommandSpec } from './command.ts';
+import type { CommandDeclaration } from './command.ts';
 import type { Output, Paint } from './output.ts';
 
 export type OutputFormat = 'human' | 'json' | 'ndjson';
 
 export interface CommandContext {
   /** Every command there is: for help and completion. */
-  readonly commands: readonly CommandSpec[];
+  readonly commands: readonly CommandDeclaration[];
   readonly format: OutputFormat;
   readonly quiet: boolean;
   readonly verbose: boolean;

@@ -4,7 +4,7 @@ import { dirname, resolve } from 'node:path';
 import type { ChainOptions, PathMapping } from '../chain/chain-options.ts';
 import { isVmdkError, usageError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
-import type { Arguments } from './arguments.ts';
+import type { Arguments } from './parsed-arguments.ts';
 import type { CommandContext } from './context.ts';
 
 /** What findings do unless the command shows them itself: a warning each. */

@@ -1,12 +1,12 @@
 // Help texts, made from the declarations of the commands and nothing else.
 import { operandShown, optionsOf, usageOf } from './arguments.ts';
-import type { CommandSpec, OptionSpec } from './command.ts';
+import type { CommandDeclaration, OptionSpec } from './command.ts';
 import { DISK_OPTIONS, GLOBAL_OPTIONS } from './global-options.ts';
 import type { Paint } from './output.ts';
 
 const WIDTH = 96;
 
-export function generalHelp(commands: readonly CommandSpec[], paint: Paint): string {
+export function generalHelp(commands: readonly CommandDeclaration[], paint: Paint): string {
   const rows = commands.map((command): [string, string] => [headOf(command), command.summary]);
   return [
     'VMDK disks: linked clones, snapshot chains, reading and writing.',
@@ -26,7 +26,7 @@ export function generalHelp(commands: readonly CommandSpec[], paint: Paint): str
   ].join('\n');
 }
 
-export function commandHelp(command: CommandSpec, paint: Paint): string {
+export function commandHelp(command: CommandDeclaration, paint: Paint): string {
   const own = command.options ?? [];
   const sections: string[] = [`${paint('bold', 'Usage:')} ${usageOf(command)}`, '', `${command.summary}`, ''];
   const section = (title: string, lines: readonly string[]): void => {
@@ -44,7 +44,7 @@ export function commandHelp(command: CommandSpec, paint: Paint): string {
 }
 
 /** `map DISK` */
-export function headOf(command: CommandSpec): string {
+export function headOf(command: CommandDeclaration): string {
   return [command.name, ...command.operands.map(operandShown)].join(' ');
 }
 
@@ -81,6 +81,6 @@ function wrapped(text: string, width: number): string[] {
 }
 
 /** Every option of a command by name, for completion. */
-export function optionNames(command: CommandSpec): string[] {
+export function optionNames(command: CommandDeclaration): string[] {
   return optionsOf(command).flatMap(({ name, short }) => [`--${name}`, ...(short ? [`-${short}`] : [])]);
 }

@@ -2,7 +2,8 @@
 // into an exit code. Rule: nothing here knows what a command does.
 import type { TaskOptions } from '../core/task.ts';
 import { createNodeFileStore } from '../storage/node-file-store.ts';
-import { parseCommandLine, type Arguments } from './arguments.ts';
+import { parseCommandLine } from './arguments.ts';
+import type { Arguments } from './parsed-arguments.ts';
 import { COMMANDS } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { describeFailure, EXIT, exitCodeOf } from './failure.ts';

@@ -8,7 +8,7 @@ import {
 } from '../../operations/describe-chain.ts';
 import { showText } from '../../format/plain-text.ts';
 import type { CommandContext } from '../context.ts';
-import type { CommandModule } from '../command.ts';
+import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { plural, sizeText } from '../numbers.ts';

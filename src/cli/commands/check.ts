@@ -2,7 +2,7 @@
 // what to do. Nothing is changed.
 import type { Finding } from '../../core/finding.ts';
 import { checkDisk, type CheckReport, type LinkCheck } from '../../operations/check-disk.ts';
-import type { CommandModule } from '../command.ts';
+import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { plural, sizeText } from '../numbers.ts';

@@ -9,9 +9,9 @@ import {
   type CloneRequest,
   type CloneResult,
 } from '../../operations/clone-types.ts';
-import type { Arguments } from '../arguments.ts';
+import type { Arguments } from '../parsed-arguments.ts';
 import type { CommandContext } from '../context.ts';
-import type { CommandModule } from '../command.ts';
+import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { readNames } from '../name-lines.ts';

@@ -1,6 +1,6 @@
 // `vmdkit completion`: prints a script that teaches a shell our commands and options.
 import { usageError } from '../../core/errors.ts';
-import type { CommandModule } from '../command.ts';
+import type { CommandModule } from '../command-module.ts';
 import { completionScript, SHELLS } from '../completion-scripts.ts';
 import { EXIT } from '../failure.ts';
 import { nearest } from '../suggest.ts';

@@ -4,7 +4,7 @@ import { VmdkError } from '../../core/errors.ts';
 import { SECTOR_BYTES } from '../../core/units.ts';
 import { convertRaw } from '../../operations/convert-raw.ts';
 import { copyOut } from '../../operations/copy-out.ts';
-import type { CommandModule } from '../command.ts';
+import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 

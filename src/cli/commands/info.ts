@@ -2,7 +2,7 @@
 import { describeDisk, describeLinks } from '../../operations/describe-chain.ts';
 import type { DiskReport } from '../../operations/describe-disk.ts';
 import type { CommandContext } from '../context.ts';
-import type { CommandModule } from '../command.ts';
+import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 
