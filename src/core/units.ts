@@ -51,7 +51,8 @@ export function roundDown(value: number, to: number): number {
 
 /** Also true for powers above 2^31, where bit operators no longer serve. */
 export function isPowerOfTwo(value: number): boolean {
-  return value >= 1 && Number.isInteger(Math.log2(value));
+  // log2 alone rounds: it calls 2^49 - 1 a power as well.
+  return Number.isSafeInteger(value) && value >= 1 && 2 ** Math.round(Math.log2(value)) === value;
 }
 
 function checked(value: number, unit: string): number {
