@@ -9,6 +9,7 @@ import type { WritableFile } from '../storage/file-store.ts';
 import { readCowdHeader, shownCowdFields } from './cowd-extent.ts';
 import { plainOrigin, type WritableExtent } from './extent.ts';
 import { agreedCapacity, grainExtent } from './grain-extent.ts';
+import { uncleanMark } from './unclean-mark.ts';
 
 const LARGEST_ZERO_WRITE = 1 << 20;
 
@@ -24,15 +25,14 @@ export async function openWritableCowdExtent(
     const at = CowdHeaderStruct.offsetOf(field);
     await file.write(CowdHeaderStruct.encode({ [field]: value }).subarray(at, at + 4), at);
   };
-  // What lies past freeSector is preallocated or leaked: appending behind it can never overwrite a grain.
-  grains.fileSectors = Math.max(grains.fileSectors, header.freeSector);
+  // freeSector is a hint. Grains go to the end of the file: nothing in use lies behind it, and a freeSector that lies
+  // cannot make the file huge or have a grain overwritten.
   let stored = header.freeSector;
   const writer = new CowdGrainWriter(file, grains, async (freeSector) => {
     if (freeSector === stored) return;
     await patch('freeSector', freeSector);
     stored = freeSector;
   });
-  let begun = false;
   return {
     ...grainExtent('cowd', file, grains, capacity, shownCowdFields(header)),
     unclean: header.uncleanShutdown,
@@ -45,21 +45,12 @@ export async function openWritableCowdExtent(
         await writer.write(at, Buffer.alloc(count * SECTOR_BYTES));
       }
     },
-    async begin() {
-      await patch('uncleanShutdown', 1);
-      await file.sync();
-      begun = true;
-    },
     flush: () => writer.flush(),
-    async close() {
-      try {
-        if (!begun) return;
-        await writer.flush();
-        await patch('uncleanShutdown', 0);
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-    },
+    ...uncleanMark(
+      file,
+      (value) => patch('uncleanShutdown', value),
+      () => Promise.resolve(),
+      () => writer.flush(),
+    ),
   };
 }
