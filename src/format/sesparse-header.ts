@@ -106,7 +106,7 @@ export function parseSeSparseHeader(from: Uint8Array, path: string): SeSparseHea
   if (grainDirectorySize * 64 < tables) {
     fail('grainDirectorySize', raw.grainDirectorySize, `room for ${tables} entries`);
   }
-  return {
+  const header: SeSparseHeader = {
     capacity,
     grainSize: SESPARSE_GRAIN,
     grainDirectoryOffset: number('grainDirectoryOffset'),
@@ -117,6 +117,21 @@ export function parseSeSparseHeader(from: Uint8Array, path: string): SeSparseHea
     grainSectors: number('grainSectors'),
     volatileHeaderOffset: number('volatileHeaderOffset'),
   };
+  const crossed = crossedRegion(header);
+  if (crossed !== undefined) fail('grainOffset', raw.grainOffset, `grains apart from the ${crossed}`);
+  return header;
+}
+
+/** What the grains would share sectors with: metadata must never read as contents. */
+function crossedRegion(header: SeSparseHeader): string | undefined {
+  const regions: readonly (readonly [name: string, offset: number, size: number])[] = [
+    ['header', 0, 1],
+    ['volatile header', header.volatileHeaderOffset, 1],
+    ['grain directory', header.grainDirectoryOffset, header.grainDirectorySize],
+    ['grain tables', header.grainTablesOffset, header.grainTablesSize],
+  ];
+  const end = header.grainOffset + header.grainSectors;
+  return regions.find(([, offset, size]) => offset < end && header.grainOffset < offset + size)?.[0];
 }
 
 /** Grain tables that a disk of `capacity` sectors can use: one per 16 MiB. */

@@ -90,7 +90,10 @@ export class SeSparseGrains implements GrainMap {
       const count = Math.min(end, tableStart + (at + 1) * SESPARSE_GRAIN) - into.end;
       const type = seSparseType(high);
       if (type === SESPARSE_TYPE.allocated) {
-        const sector = this.header.grainOffset + seSparseIndex(low, high) * SESPARSE_GRAIN + within;
+        const first = seSparseIndex(low, high) * SESPARSE_GRAIN;
+        if (first >= this.header.grainSectors)
+          this.#fail(table, at, low, high, `within ${this.header.grainSectors} sectors of grains`);
+        const sector = this.header.grainOffset + first + within;
         if (sector + count > this.#fileSectors)
           this.#fail(table, at, low, high, `within ${this.#fileSectors} sectors`);
         into.addData(count, this.#origin, sector * SECTOR_BYTES);
