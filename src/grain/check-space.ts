@@ -27,7 +27,8 @@ export interface SpaceUse {
 
 /** 2^30 units are 128 MiB of bits: 512 GiB of a file in sectors. Only what is taken costs memory. */
 const WINDOW = 2 ** 30;
-const PAGE_BITS = 2 ** 20;
+const PAGE_SHIFT = 20;
+const PAGE_BITS = 1 << PAGE_SHIFT;
 const ALL_SET = 0xffffffff;
 const NOBODY = { kind: -1, index: -1 };
 
@@ -56,8 +57,9 @@ export async function surveySpace({
   let overlapCount = 0;
   const clashes: Clash[] = [];
   let gap = from;
+  const bits = new WindowBits(windowUnits);
   for (let base = 0; base === 0 || base < Math.min(end, to); base += windowUnits) {
-    const bits = new WindowBits(base, windowUnits);
+    bits.moveTo(base);
     await walk((kind, index, start, count) => {
       const stop = start + count;
       if (stop > end) end = stop;
@@ -108,31 +110,43 @@ function lowerBound(sorted: readonly Clash[], start: number): number {
 
 /** One bit per unit of [base, base + length), in pages that are made when they are first needed. */
 class WindowBits {
-  readonly #base: number;
   readonly #length: number;
   readonly #pages: (Uint32Array | undefined)[] = [];
+  #base = 0;
 
-  constructor(base: number, length: number) {
-    this.#base = base;
+  constructor(length: number) {
     this.#length = length;
+  }
+
+  /** Starts anew at `base`; pages are used again, so that two windows never take room together. */
+  moveTo(base: number): void {
+    this.#base = base;
+    for (const page of this.#pages) page?.fill(0);
   }
 
   /** Sets [start, stop) as far as it lies here; true when some of it was set before. */
   take(start: number, stop: number): boolean {
+    if (stop <= this.#base || start >= this.#base + this.#length) return false;
+    // Below 2^30, so that bit operators serve.
     let at = Math.max(0, start - this.#base);
     const end = Math.min(this.#length, stop - this.#base);
-    let clash = false;
+    let clash = 0;
     while (at < end) {
-      const page = (this.#pages[Math.floor(at / PAGE_BITS)] ??= new Uint32Array(PAGE_BITS / 32));
-      const bit = at % PAGE_BITS;
-      const word = bit >>> 5;
-      const count = Math.min(32 - (bit & 31), end - at);
-      const mask = count === 32 ? ALL_SET : (2 ** count - 1) << (bit & 31);
-      if ((page[word]! & mask) !== 0) clash = true;
-      page[word]! |= mask;
-      at += count;
+      const number = at >>> PAGE_SHIFT;
+      const page = (this.#pages[number] ??= new Uint32Array(PAGE_BITS / 32));
+      const stopHere = Math.min(end, (number + 1) << PAGE_SHIFT);
+      while (at < stopHere) {
+        const word = (at & (PAGE_BITS - 1)) >>> 5;
+        const bit = at & 31;
+        const count = Math.min(32 - bit, stopHere - at);
+        const mask = count === 32 ? ALL_SET : ((1 << count) - 1) << bit;
+        const before = page[word]!;
+        clash |= before & mask;
+        page[word] = before | mask;
+        at += count;
+      }
     }
-    return clash;
+    return clash !== 0;
   }
 
   /**
@@ -140,30 +154,28 @@ class WindowBits {
    * open. Gives where the open one starts, or `end`.
    */
   gaps(from: number, end: number, onGap: (start: number, count: number) => void): number {
+    const base = this.#base;
+    const stop = end - base;
     let open = from;
-    let at = Math.max(from, this.#base);
-    while (at < end) {
-      const bit = at - this.#base;
-      const page = this.#pages[Math.floor(bit / PAGE_BITS)];
+    let at = Math.max(from, base) - base;
+    const close = (taken: number): void => {
+      if (open < base + at) onGap(open, base + at - open);
+      open = base + at + taken;
+    };
+    while (at < stop) {
+      const page = this.#pages[at >>> PAGE_SHIFT];
       if (page === undefined) {
-        at = Math.min(end, at + PAGE_BITS - (bit % PAGE_BITS));
+        at = Math.min(stop, ((at >>> PAGE_SHIFT) + 1) << PAGE_SHIFT);
         continue;
       }
-      const word = page[(bit % PAGE_BITS) >>> 5]!;
-      const inWord = bit & 31;
-      if (inWord === 0 && (word === 0 || word === ALL_SET)) {
-        if (word !== 0) {
-          if (open < at) onGap(open, at - open);
-          open = Math.min(end, at + 32);
-        }
-        at = Math.min(end, at + 32);
-        continue;
+      const word = page[(at & (PAGE_BITS - 1)) >>> 5]!;
+      if ((at & 31) === 0 && at + 32 <= stop && (word === 0 || word === ALL_SET)) {
+        if (word !== 0) close(32);
+        at += 32;
+      } else {
+        if ((word & (1 << (at & 31))) !== 0) close(1);
+        at++;
       }
-      if ((word & (1 << inWord)) !== 0) {
-        if (open < at) onGap(open, at - open);
-        open = at + 1;
-      }
-      at++;
     }
     return open;
   }
