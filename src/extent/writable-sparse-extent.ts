@@ -8,6 +8,7 @@ import { SparseGrainWriter } from '../grain/sparse-writer.ts';
 import type { WritableFile } from '../storage/file-store.ts';
 import { plainOrigin, type WritableExtent } from './extent.ts';
 import { agreedCapacity, grainExtent } from './grain-extent.ts';
+import { uncleanMark } from './unclean-mark.ts';
 import { shownFields } from './shown-fields.ts';
 import { assertComplete, readSparseHeader } from './sparse-extent.ts';
 
@@ -31,7 +32,6 @@ export async function openWritableSparseExtent(
     onFinding(finding);
   });
   const writer = new SparseGrainWriter(file, grains);
-  let begun = false;
   let declared = Promise.resolve();
   let needsDeclaring = (header.flags & SPARSE_FLAGS.zeroedGrains) === 0;
   /** Durable after it returns, for everybody who asks: no table may say zero before the header says what that means. */
@@ -55,23 +55,13 @@ export async function openWritableSparseExtent(
       await declareZeroGrains();
       await writer.zeroGrains(range);
     },
-    async begin() {
-      if (header.uncleanShutdown) await writer.settle();
-      await patchHeader(file, { uncleanShutdown: 1 });
-      await file.sync();
-      begun = true;
-    },
     flush: () => writer.flush(),
-    async close() {
-      try {
-        if (!begun) return;
-        await writer.flush();
-        await patchHeader(file, { uncleanShutdown: 0 });
-        await file.sync();
-      } finally {
-        await file.close();
-      }
-    },
+    ...uncleanMark(
+      file,
+      (uncleanShutdown) => patchHeader(file, { uncleanShutdown }),
+      () => (header.uncleanShutdown ? writer.settle() : Promise.resolve()),
+      () => writer.flush(),
+    ),
   };
 }
 

@@ -2,20 +2,18 @@
 // tables change in memory and reach the file in `flush`, always after what they point to.
 import { RunList } from '../block/run-list.ts';
 import { sectorRange, type SectorRange } from '../block/sector-range.ts';
-import { VmdkError } from '../core/errors.ts';
-import { ceilDiv, roundUp, SECTOR_BYTES } from '../core/units.ts';
+import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { ZERO_GRAIN } from '../format/sparse-header.ts';
 import { decodeTable, encodeTable } from '../format/tables.ts';
 import type { WritableFile } from '../storage/file-store.ts';
 import { PendingPointers } from './pending-pointers.ts';
+import { reserveAtEnd, writeByMap } from './place-grains.ts';
 import { TABLES_PER_PAGE } from './sparse-directory.ts';
 import type { SparseGrains } from './sparse-grains.ts';
 
 /** Table sectors in memory before they are flushed unasked: 8 MiB of tables, 128 GiB of guest. */
 const MOST_PENDING = 16_384;
 const ENTRIES_PER_SECTOR = SECTOR_BYTES / 4;
-/** Entries are 32-bit sector numbers. */
-const FILE_LIMIT_SECTORS = 2 ** 32;
 
 export class SparseGrainWriter {
   readonly #file: WritableFile;
@@ -31,19 +29,9 @@ export class SparseGrainWriter {
 
   /** Writes sectors; those not yet allocated must come as whole grains (the last may end with the extent). */
   async write(start: number, data: Uint8Array): Promise<void> {
-    const end = start + data.length / SECTOR_BYTES;
-    let at = start;
-    while (at < end) {
-      const runs = new RunList(at);
-      await this.#grains.addRuns(sectorRange(at, end - at), runs);
-      for (let index = 0; index < runs.length; index++) {
-        const from = runs.startAt(index);
-        const part = data.subarray((from - start) * SECTOR_BYTES, (runs.endAt(index) - start) * SECTOR_BYTES);
-        if (runs.isDataAt(index)) await this.#file.write(part, runs.offsetAt(index));
-        else await this.#allocate(from, part);
-      }
-      at = runs.end;
-    }
+    await writeByMap(this.#file, this.#grains, start, data, (first, count, place) =>
+      this.#setEntries(first, count, (index) => place + index * this.#grains.grainSize),
+    );
     if (this.#pending.size > MOST_PENDING) await this.flush();
   }
 
@@ -87,38 +75,6 @@ export class SparseGrainWriter {
     await this.flush();
   }
 
-  async #allocate(start: number, data: Uint8Array): Promise<void> {
-    const { grainSize, header } = this.#grains;
-    const end = start + data.length / SECTOR_BYTES;
-    if (start % grainSize !== 0 || (end % grainSize !== 0 && end < header.capacity)) {
-      throw new RangeError(`sectors ${start} to ${end} are not whole grains of ${grainSize} sectors`);
-    }
-    const count = ceilDiv(end - start, grainSize);
-    const place = this.#reserve(count * grainSize, grainSize);
-    const short = count * grainSize * SECTOR_BYTES - data.length;
-    // The last grain is stored whole, so that the file ends on a grain.
-    await this.#file.write(
-      short === 0 ? data : Buffer.concat([data, Buffer.alloc(short)]),
-      place * SECTOR_BYTES,
-    );
-    await this.#setEntries(start / grainSize, count, (index) => place + index * grainSize);
-  }
-
-  /** Takes `sectors` at the end of the file, from a multiple of `alignment`. */
-  #reserve(sectors: number, alignment: number): number {
-    const place = roundUp(this.#grains.fileSectors, alignment);
-    if (place + sectors > FILE_LIMIT_SECTORS) {
-      throw new VmdkError('unsupported', 'extent-full', 'a sparse extent cannot grow past 2 TiB', {
-        path: this.#file.path,
-        offset: place * SECTOR_BYTES,
-        found: `${place + sectors} sectors`,
-        expected: `at most ${FILE_LIMIT_SECTORS} sectors`,
-      });
-    }
-    this.#grains.fileSectors = place + sectors;
-    return place;
-  }
-
   async #setEntries(first: number, count: number, entryOf: (index: number) => number): Promise<void> {
     const { entriesPerPage, pages } = this.#grains;
     let done = 0;
@@ -160,7 +116,7 @@ export class SparseGrainWriter {
     const from = (table % TABLES_PER_PAGE) * header.numGTEsPerGT;
     const encode = (): Uint8Array => encodeTable(entries.subarray(from, from + header.numGTEsPerGT));
     for (const each of redundant === undefined ? [directory] : [directory, redundant]) {
-      const place = this.#reserve(sectors, 1);
+      const place = reserveAtEnd(this.#file, this.#grains, sectors, 1);
       each.entries[table] = place;
       this.#pending.noteFresh(place * SECTOR_BYTES, encode);
       const first = table - (table % ENTRIES_PER_SECTOR);
