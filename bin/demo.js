@@ -60,13 +60,21 @@ function say(text) {
 
 function vmdkit(...args) {
   console.log(`$ vmdkit ${args.map(quoted).join(' ')}`);
-  const { status, error } = spawnSync(process.execPath, [command, ...args], {
-    cwd: folder,
-    stdio: 'inherit',
-  });
+  run(args, 'inherit');
+}
+
+function vmdkitInto(pipe, ...args) {
+  console.log(`$ vmdkit ${args.map(quoted).join(' ')} ${pipe}`);
+  console.log(run(args, 'pipe'));
+}
+
+/** What it printed, when that goes into a pipe. */
+function run(args, output) {
+  const stdio = ['inherit', output, 'inherit'];
+  const { status, stdout, error } = spawnSync(process.execPath, [command, ...args], { cwd: folder, stdio });
   if (error) throw error;
   if (status !== 0) fail(`vmdkit ended with exit code ${status}`);
-  return String(result.stdout);
+  return String(stdout);
 }
 
 function quoted(word) {
