@@ -13,6 +13,8 @@ export interface ProgressView {
 const LINE_EVERY = 5000;
 const JSON_EVERY = 500;
 const BAR_EVERY = 100;
+/** A task that ends sooner than this shows no bar. */
+const BAR_AFTER = 300;
 
 /** A line each `LINE_EVERY` ms (with `eager` each second and one at the end), or JSON lines. */
 export function lineView(
@@ -69,10 +71,15 @@ export async function barView(stream: NodeJS.WriteStream): Promise<ProgressView>
       if (started) {
         bar.setTotal(now.total);
         bar.update(now.done, { text });
-      } else bar.start(now.total, now.done, { text });
+        return;
+      }
+      if (Date.now() - start < BAR_AFTER) return;
+      bar.start(now.total, now.done, { text });
       started = true;
     },
-    end: () => bar.stop(),
+    end() {
+      if (started) bar.stop();
+    },
   };
 }
 
