@@ -1,0 +1,75 @@
+// Disks of 2 TiB and 62 TiB are checked in bounded memory: measured in processes of their own, because what a test
+// runner holds is nobody's business.
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { open } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bytes, SECTOR_BYTES, type Sectors } from '../../src/core/units.ts';
+import { encodeTable } from '../../src/format/tables.ts';
+import { layOutSparse } from '../../src/format/sparse-layout.ts';
+import type { CheckReport } from '../../src/operations/check-disk.ts';
+import { createDisk } from '../../src/operations/create-disk.ts';
+import { buildCommand } from '../support/command.ts';
+import { seSparseDiskWithScatteredGrains, sparseDiskWithScatteredGrains } from '../support/large-images.ts';
+
+const MIB = 2 ** 20;
+const TIB_SECTORS = 2 ** 31;
+const folder = mkdtempSync(join(tmpdir(), 'vmdkit-check-'));
+beforeAll(() => buildCommand());
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+interface Measured {
+  readonly peakMiB: number;
+  readonly report: CheckReport;
+}
+
+/** Checks a disk in a fresh process; the engine as built, because Node 20 runs no TypeScript. */
+function checkIn(path: string): Measured {
+  const script = `
+    import { checkDisk } from '${new URL('../../dist/index.js', import.meta.url).href}';
+    const report = await checkDisk(process.argv[1]);
+    console.log(JSON.stringify({ peakMiB: process.resourceUsage().maxRSS / 1024, report }));`;
+  const output = execFileSync(process.execPath, ['--input-type=module', '-e', script, path]);
+  return JSON.parse(String(output)) as Measured;
+}
+
+describe('a very large disk is checked under 300 MiB', () => {
+  it('hosted sparse, just under 2 TiB, with grains all over it', { timeout: 120_000 }, async () => {
+    const capacity = (2 * TIB_SECTORS - MIB) as Sectors;
+    const { path, grains } = await sparseDiskWithScatteredGrains(folder, capacity);
+    const { peakMiB, report } = checkIn(path);
+    expect(report).toMatchObject({ verdict: 'sound', problems: [], 'allocated-clusters': grains });
+    expect(peakMiB).toBeLessThan(300);
+  });
+
+  it('hosted sparse, 1 TiB, every grain of it allocated', { timeout: 120_000 }, async () => {
+    const path = join(folder, 'dense.vmdk');
+    await createDisk(path, bytes(TIB_SECTORS * SECTOR_BYTES), { type: 'monolithicSparse' });
+    const layout = layOutSparse(TIB_SECTORS, 128, 20);
+    const grains = TIB_SECTORS / 128;
+    const file = await open(path, 'r+');
+    for (let first = 0; first < grains; first += MIB) {
+      const entries = encodeTable(
+        Uint32Array.from({ length: MIB }, (_, index) => layout.overHead + (first + index) * 128),
+      );
+      for (const directory of [layout.gdOffset, layout.rgdOffset]) {
+        const at = (directory + layout.directorySectors) * SECTOR_BYTES + first * 4;
+        await file.write(entries, 0, entries.length, at);
+      }
+    }
+    await file.truncate((layout.overHead + TIB_SECTORS) * SECTOR_BYTES);
+    await file.close();
+    const { peakMiB, report } = checkIn(path);
+    expect(report).toMatchObject({ verdict: 'sound', problems: [], 'allocated-clusters': grains });
+    expect(peakMiB).toBeLessThan(300);
+  });
+
+  it('seSparse, 62 TiB, with grain tables all over it', { timeout: 120_000 }, async () => {
+    const { path, grains } = await seSparseDiskWithScatteredGrains(folder, (62 * TIB_SECTORS) as Sectors);
+    const { peakMiB, report } = checkIn(path);
+    expect(report).toMatchObject({ verdict: 'sound', 'allocated-clusters': grains });
+    expect(peakMiB).toBeLessThan(300);
+  });
+});
