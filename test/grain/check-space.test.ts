@@ -12,7 +12,7 @@ interface Taking {
 }
 
 function plainAnswer(takings: readonly Taking[]): { gaps: [number, number][]; clashing: number[] } {
-  const owners = new Array<number | undefined>(SIZE);
+  const owners = Array.from<number | undefined>({ length: SIZE });
   const clashing: number[] = [];
   for (const [index, { start, count }] of takings.entries()) {
     const units = Array.from({ length: count }, (_, unit) => start + unit);

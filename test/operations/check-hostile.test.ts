@@ -42,7 +42,11 @@ it('tables full of ones give as many findings as are kept, and the full count', 
 it('a directory full of ones is one finding for each entry that counts', async () => {
   const { bytes, layout } = sparseImage();
   bytes.fill(0xff, layout.gdOffset * SECTOR_BYTES, (layout.gdOffset + 1) * SECTOR_BYTES);
-  expect(await findingsOf({ '/vm/disk.vmdk': bytes })).toEqual(new Array(3).fill('error GD-RANGE'));
+  expect(await findingsOf({ '/vm/disk.vmdk': bytes })).toEqual([
+    'error GD-RANGE',
+    'error GD-RANGE',
+    'error GD-RANGE',
+  ]);
 });
 
 it('every grain at one place, and every table at one place, ends', async () => {
