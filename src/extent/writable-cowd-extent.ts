@@ -5,6 +5,8 @@ import { SECTOR_BYTES } from '../core/units.ts';
 import { CowdHeaderStruct } from '../format/cowd-header.ts';
 import { CowdGrains } from '../grain/cowd-grains.ts';
 import { CowdGrainWriter } from '../grain/cowd-writer.ts';
+import { assertCowdTablesApart } from '../grain/tables-apart.ts';
+import { ExtentMemory } from '../grain/extent-memory.ts';
 import type { WritableFile } from '../storage/file-store.ts';
 import { readCowdHeader, shownCowdFields } from './cowd-extent.ts';
 import { plainOrigin, type WritableExtent } from './extent.ts';
@@ -17,10 +19,12 @@ export async function openWritableCowdExtent(
   file: WritableFile,
   lineSectors: number | undefined,
   onFinding: OnFinding,
+  memory = new ExtentMemory(),
 ): Promise<WritableExtent> {
   const header = await readCowdHeader(file);
   const capacity = agreedCapacity(file.path, header.capacity, header.grainSize, lineSectors);
-  const grains = await CowdGrains.open(file, header, plainOrigin(file), onFinding);
+  const grains = await CowdGrains.open(file, header, plainOrigin(file), onFinding, memory);
+  assertCowdTablesApart(file.path, grains);
   const patch = async (field: 'freeSector' | 'uncleanShutdown', value: number): Promise<void> => {
     const at = CowdHeaderStruct.offsetOf(field);
     await file.write(CowdHeaderStruct.encode({ [field]: value }).subarray(at, at + 4), at);

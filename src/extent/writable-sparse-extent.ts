@@ -3,8 +3,10 @@
 import { VmdkError } from '../core/errors.ts';
 import type { OnFinding } from '../core/finding.ts';
 import { SPARSE_FLAGS, SparseExtentHeader } from '../format/sparse-header.ts';
+import { ExtentMemory } from '../grain/extent-memory.ts';
 import { SparseGrains } from '../grain/sparse-grains.ts';
 import { SparseGrainWriter } from '../grain/sparse-writer.ts';
+import { assertSparseTablesApart } from '../grain/tables-apart.ts';
 import type { WritableFile } from '../storage/file-store.ts';
 import { plainOrigin, type WritableExtent } from './extent.ts';
 import { agreedCapacity, grainExtent } from './grain-extent.ts';
@@ -22,15 +24,26 @@ export async function openWritableSparseExtent(
   file: WritableFile,
   lineSectors: number | undefined,
   onFinding: OnFinding,
+  memory = new ExtentMemory(),
 ): Promise<WritableExtent> {
   const header = await readSparseHeader(file);
   const capacity = agreedCapacity(file.path, header.capacity, header.grainSize, lineSectors);
   if (header.compressed) throw streamRefusal(file.path);
   await assertComplete(file, header);
-  const grains = await SparseGrains.open(file, header, plainOrigin(file), (finding) => {
-    if (finding.code !== 'GTE1-FLAG') throw needsRepair(file.path, finding.message);
-    onFinding(finding);
-  });
+  const grains = await SparseGrains.open(
+    file,
+    header,
+    plainOrigin(file),
+    (finding) => {
+      if (finding.code !== 'GTE1-FLAG') throw needsRepair(file.path, finding.message);
+      onFinding(finding);
+    },
+    memory,
+  );
+  if (header.rgdOffset !== undefined && grains.redundant === undefined) {
+    throw needsRepair(file.path, 'its redundant grain directory cannot be used');
+  }
+  await assertSparseTablesApart(file.path, grains);
   const writer = new SparseGrainWriter(file, grains);
   let declared = Promise.resolve();
   let needsDeclaring = (header.flags & SPARSE_FLAGS.zeroedGrains) === 0;

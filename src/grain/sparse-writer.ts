@@ -58,7 +58,7 @@ export class SparseGrainWriter {
     const perTable = grains.header.numGTEsPerGT;
     for (let table = 0; table < grains.directory.entries.length; table++) {
       const copyAt = copies.entries[table]!;
-      if (copyAt === 0 || grains.directory.entries[table] === 0) continue;
+      if (copyAt <= ZERO_GRAIN || grains.directory.entries[table]! <= ZERO_GRAIN) continue;
       const page = await grains.pages.get(Math.floor(table / TABLES_PER_PAGE));
       const first = (table % TABLES_PER_PAGE) * perTable;
       const bytes = Buffer.alloc(perTable * 4);
@@ -96,7 +96,7 @@ export class SparseGrainWriter {
   #noteChunk(grain: number, entries: Uint32Array): void {
     const { directory, redundant, entriesPerPage, header } = this.#grains;
     const table = Math.floor(grain / header.numGTEsPerGT);
-    if (directory.entries[table] === 0) this.#addTable(table, entries);
+    if (directory.entries[table]! <= ZERO_GRAIN) this.#addTable(table, entries);
     const inTable = grain % header.numGTEsPerGT;
     const chunk = inTable - (inTable % this.#entriesPerChunk);
     const inPage = (grain % entriesPerPage) - (inTable - chunk);
@@ -104,12 +104,12 @@ export class SparseGrainWriter {
     this.#pending.note(
       Math.floor(grain / entriesPerPage),
       directory.entries[table]! * SECTOR_BYTES + chunk * 4,
-      copyTable === 0 ? undefined : copyTable * SECTOR_BYTES + chunk * 4,
+      copyTable <= ZERO_GRAIN ? undefined : copyTable * SECTOR_BYTES + chunk * 4,
       () => encodeTable(entries.subarray(inPage, inPage + this.#entriesPerChunk)),
     );
   }
 
-  /** A table for a directory entry of 0: only files by other writers lack tables. */
+  /** A table for a directory entry of 0, or of 1 (all zeros): only files by other writers lack tables. */
   #addTable(table: number, entries: Uint32Array): void {
     const { directory, redundant, header } = this.#grains;
     const sectors = ceilDiv(header.numGTEsPerGT * 4, SECTOR_BYTES);
