@@ -177,6 +177,12 @@ export const COMMANDS: readonly CommandSpec[] = [
         name: 'drop-change-tracking',
         summary: 'drop the change tracking of the disk, which the write makes stale',
       },
+      {
+        name: 'locked',
+        value: 'WHAT',
+        choices: ['refuse', 'ignore'],
+        summary: 'locks that others have on the disk (default refuse)',
+      },
     ],
     opensDisks: true,
     examples: [

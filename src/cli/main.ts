@@ -30,8 +30,8 @@ export async function main(argv: readonly string[]): Promise<number> {
       else process.stderr.write(text);
       return asked ? EXIT.done : EXIT.usage;
     }
-    const { run } = await command.load();
-    return await run(args, context);
+    const module = await command.load();
+    return await module.run(args, context);
   } catch (error) {
     const reason: unknown = controller.signal.aborted ? controller.signal.reason : error;
     if (reason instanceof InterruptedError) return reason.exitCode;

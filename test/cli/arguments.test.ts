@@ -1,10 +1,10 @@
 // The parser: what nobody declared is refused with the nearest word that is known, and nothing is guessed.
 import { describe, expect, it } from 'vitest';
 import { parseCommandLine } from '../../src/cli/arguments.ts';
-import type { CommandDeclaration } from '../../src/cli/command.ts';
+import type { CommandSpec } from '../../src/cli/command-module.ts';
 import { isVmdkError } from '../../src/core/errors.ts';
 
-const COMMANDS: readonly CommandDeclaration[] = [
+const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'paint',
     summary: 'paints',

@@ -24,7 +24,8 @@ export const run: CommandModule['run'] = async (args, context) => {
   }
   const options = await chainOptionsOf(args, context);
   const dropChangeTracking = args.flag('drop-change-tracking');
-  const chain = await openChain(args.operand('DISK'), 'update', { ...options, dropChangeTracking });
+  const locked = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
+  const chain = await openChain(args.operand('DISK'), 'update', { ...options, dropChangeTracking, locked });
   let length: number;
   try {
     length = await context.withProgress(async (task) => {
