@@ -149,8 +149,10 @@ function judgeEntries(check: ExtentCheck, directories: CheckedDirectories): void
   for (let table = 0; table < tables; table++) {
     const place = places[table]!;
     const copy = copies?.[table] ?? 0;
-    const sound = isTablePlace(check, directories, place);
     const copySound = copies !== undefined && isTablePlace(check, directories, copy);
+    // Writers set the primary entry first: none here and a table in the copy means that this one was wiped.
+    const wiped = place === 0 && copySound && copy > ZERO_GRAIN;
+    const sound = !wiped && isTablePlace(check, directories, place);
     if (!sound) noteEntry(check, directories, table, 'table', copySound && copy > ZERO_GRAIN);
     if (copies !== undefined && !copySound) noteEntry(check, directories, table, 'copy', sound);
     if (copies !== undefined && sound && place === copy && place > ZERO_GRAIN) {

@@ -104,6 +104,26 @@ describe('the directories', () => {
     expect(allocated).toBe(4);
   });
 
+  it('that were wiped are found, whether or not their tables hold anything', async () => {
+    const image = sparseImage();
+    image.bytes.fill(0, directoryEntry(image, 0), directoryEntry(image, 3));
+    const { counts, 'allocated-clusters': allocated } = await reportOf({ '/vm/disk.vmdk': image.bytes });
+    expect(counts).toEqual([{ code: 'GD-RANGE', severity: 'error', count: 3 }]);
+    expect(allocated).toBe(4);
+  });
+
+  it('that have no tables in either copy have no grains there, which is lawful', async () => {
+    const found = await afterDamage((image) => {
+      const { bytes, layout } = image;
+      setBoth(image, 700, 0);
+      for (const directory of [layout.gdOffset, layout.rgdOffset]) {
+        bytes.writeUInt32LE(0, directory * SECTOR_BYTES + 4);
+      }
+      return bytes.subarray(0, image.sectorOf(3) * SECTOR_BYTES);
+    });
+    expect(found).toEqual([]);
+  });
+
   it('whose redundant copy is wrong are found as well', async () => {
     const found = await afterDamage(({ bytes, layout }) => {
       bytes.writeUInt32LE(3, layout.rgdOffset * SECTOR_BYTES);
