@@ -1,7 +1,7 @@
 // A disk as a raw file: the bytes the guest sees, zeros as holes.
 import { copySectors } from '../block/copy-sectors.ts';
 import type { Chain } from '../chain/chain.ts';
-import type { TaskOptions } from '../core/task.ts';
+import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { storeFor, type PromisesFs } from '../storage/promises-file-store.ts';
@@ -35,6 +35,8 @@ export function convertRaw(
   return writeNewFile(storeFor(options.fs), path, source, options.overwrite === true, async (file) => {
     await file.resize(size);
     const written = await copySectors(source, (data, at) => file.write(data, at), options);
+    // Stopped at the very end is stopped too.
+    throwIfAborted(options);
     return { size, written };
   });
 }

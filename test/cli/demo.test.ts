@@ -1,0 +1,63 @@
+// The base disk that ships with the demo: its maker makes the same disk again, and the demo runs on it.
+import { execFile } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { readFile, rm } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+import { beforeAll, describe, expect, it } from 'vitest';
+import { buildCommand, temporaryFolder, vmdkit } from '../support/command.ts';
+
+const root = new URL('../../', import.meta.url);
+const SHIPPED = fileURLToPath(new URL('fixtures/base.vmdk', root));
+const run = promisify(execFile);
+
+beforeAll(() => buildCommand());
+
+describe('the base disk of the demo', () => {
+  it('holds what its maker makes, which is the same each time', async () => {
+    const { folder, remove } = await temporaryFolder();
+    try {
+      const maker = fileURLToPath(new URL('fixtures/make-base.js', root));
+      const path = join(folder, 'base.vmdk');
+      await run(process.execPath, [maker, path]);
+      const first = await readFile(path);
+      await run(process.execPath, [maker, path]);
+      expect((await readFile(path)).equals(first)).toBe(true);
+      const contents = await Promise.all([path, SHIPPED].map((disk) => vmdkit(['cat', disk])));
+      const [made, shipped] = contents.map(({ stdout }) => createHash('sha256').update(stdout).digest('hex'));
+      expect(shipped).toBe(made);
+    } finally {
+      await remove();
+    }
+  });
+
+  it('is small enough to ship', async () => {
+    expect((await readFile(SHIPPED)).length).toBeLessThanOrEqual(1 << 20);
+  });
+});
+
+describe('the demo', () => {
+  it('makes eight clones, writes into one, and shows that the base did not change', async () => {
+    const { stdout } = await run(process.execPath, [fileURLToPath(new URL('bin/demo.js', root))]);
+    const folder = /^All of it is in (\S+):/m.exec(stdout)?.[1] ?? '';
+    try {
+      expect(stdout).toContain('The base did not change.');
+      expect(stdout).toMatch(/^\$ vmdkit clone golden\/base\.vmdk --into clones --count 8/m);
+      expect(stdout).toMatch(/\| cat\nweb-03 {6}\n.*\| cat\ngolden-image\n.*\| cat\ngolden-image\n/);
+      const base = await readFile(join(folder, 'golden/base.vmdk'));
+      expect(base.equals(await readFile(SHIPPED))).toBe(true);
+      for (const number of [1, 8]) {
+        const { stdout: read } = await vmdkit([
+          'cat',
+          join(folder, `clones/web-0${number}.vmdk`),
+          '--length',
+          '512',
+        ]);
+        expect(read.subarray(510)).toEqual(Buffer.from([0x55, 0xaa]));
+      }
+    } finally {
+      await rm(folder, { recursive: true, force: true });
+    }
+  });
+});
