@@ -1,5 +1,5 @@
 // Help texts, made from the declarations of the commands and nothing else.
-import { operandShown, optionsOf, usageOf } from './arguments.ts';
+import { operandShown, usageOf } from './arguments.ts';
 import type { CommandDeclaration, OptionSpec } from './command.ts';
 import { DISK_OPTIONS, GLOBAL_OPTIONS } from './global-options.ts';
 import type { Paint } from './output.ts';
@@ -78,9 +78,4 @@ function wrapped(text: string, width: number): string[] {
     } else line = line === '' ? word : `${line} ${word}`;
   }
   return [...lines, line];
-}
-
-/** Every option of a command by name, for completion. */
-export function optionNames(command: CommandDeclaration): string[] {
-  return optionsOf(command).flatMap(({ name, short }) => [`--${name}`, ...(short ? [`-${short}`] : [])]);
 }

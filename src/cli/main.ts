@@ -1,5 +1,6 @@
 // The command line: reads the arguments, loads the one command that is asked for, runs it, and turns whatever happens
 // into an exit code. Rule: nothing here knows what a command does.
+import { isVmdkError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import { createNodeFileStore } from '../storage/node-file-store.ts';
 import { parseCommandLine } from './arguments.ts';
@@ -34,10 +35,12 @@ export async function main(argv: readonly string[]): Promise<number> {
     return await module.run(args, context);
   } catch (error) {
     const reason: unknown = controller.signal.aborted ? controller.signal.reason : error;
-    if (reason instanceof InterruptedError) return reason.exitCode;
+    // All is cleaned up by now; output that a stuck reader does not take must not keep the process alive.
+    if (reason instanceof InterruptedError) process.exit(reason.exitCode);
     if (reason instanceof OutputClosedError) return EXIT.done;
-    process.stderr.write(describeFailure(error, style));
-    return exitCodeOf(error);
+    const failure = isVmdkError(reason) ? reason : error;
+    process.stderr.write(describeFailure(failure, style));
+    return exitCodeOf(failure);
   } finally {
     signals.dispose();
   }
@@ -48,7 +51,7 @@ function createContext(args: Arguments, controller: AbortController): CommandCon
   const verbose = args.flag('verbose');
   const color = choice(args, 'color', ['auto', 'always', 'never'] as const);
   const format = args.flag('json') ? 'json' : choice(args, 'output', ['human', 'json', 'ndjson'] as const);
-  const stdout = createOutput(process.stdout, color, (reason) => controller.abort(reason));
+  const stdout = createOutput(process.stdout, color, controller);
   const paint = paintFor(process.stderr, color);
   const say = (text: string): void => void process.stderr.write(`${text}\n`);
   return {

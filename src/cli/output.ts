@@ -1,6 +1,7 @@
 // Standard output: data, in order, as fast as the reader takes it. Rule: a reader that goes away (`| head`) is no
 // error; it stops the work, quietly.
 import { styleText } from 'node:util';
+import { VmdkError } from '../core/errors.ts';
 
 /** What `styleText` understands, as far as we use it. */
 export type Style = 'bold' | 'dim' | 'red' | 'yellow' | 'green' | 'cyan';
@@ -16,37 +17,31 @@ export interface Output {
   /** Columns of the terminal; undefined where there is none. */
   readonly columns: number | undefined;
   readonly paint: Paint;
-  /** Resolves once the reader has room again. Text or bytes, nothing added; the bytes may be reused after it. */
+  /** Resolves once the system has taken it. Text or bytes, nothing added; the bytes may be reused after it. */
   write(data: string | Uint8Array): Promise<void>;
   line(text: string): Promise<void>;
 }
 
-/** Writes to `stream`; `onClosed` is called once when its reader is gone. */
+/** Writes to `stream` until `controller` is aborted; aborts it when the stream fails or its reader is gone. */
 export function createOutput(
   stream: NodeJS.WriteStream,
   color: 'auto' | 'always' | 'never',
-  onClosed: (reason: Error) => void,
+  controller: AbortController,
 ): Output {
-  let failure: Error | undefined;
-  const waiting = new Set<() => void>();
-  const wake = (): void => {
-    for (const resolve of waiting) resolve();
-    waiting.clear();
-  };
-  stream.on('drain', wake);
-  stream.on('error', (error: NodeJS.ErrnoException) => {
-    failure ??= error.code === 'EPIPE' ? new OutputClosedError('nobody reads the output') : error;
-    onClosed(failure);
-    wake();
-  });
-  const write = async (data: string | Uint8Array): Promise<void> => {
-    if (failure !== undefined) throw failure;
-    if (stream.write(data)) return;
-    await new Promise<void>((resolve) => {
-      waiting.add(resolve);
+  const { signal } = controller;
+  stream.on('error', (error: NodeJS.ErrnoException) => controller.abort(reasonFor(error)));
+  const write = (data: string | Uint8Array): Promise<void> =>
+    new Promise((resolve, reject) => {
+      signal.throwIfAborted();
+      // A reader that is stuck must not keep us from stopping.
+      const stop = (): void => reject(signal.reason as Error);
+      signal.addEventListener('abort', stop, { once: true });
+      stream.write(data, (error) => {
+        signal.removeEventListener('abort', stop);
+        if (error) reject(reasonFor(error));
+        else resolve();
+      });
     });
-    if (failure !== undefined) throw failure;
-  };
   return {
     isTerminal: stream.isTTY === true,
     columns: stream.isTTY === true ? stream.columns : undefined,
@@ -54,6 +49,12 @@ export function createOutput(
     write,
     line: (text) => write(`${text}\n`),
   };
+}
+
+function reasonFor(error: NodeJS.ErrnoException): Error {
+  if (error.code === 'EPIPE') return new OutputClosedError('nobody reads the output');
+  const context = { path: 'stdout', found: error.code ?? error.message };
+  return new VmdkError('io', 'output-failed', 'the output cannot be written', context, error);
 }
 
 /** Colours on a terminal unless NO_COLOR asks for none. */

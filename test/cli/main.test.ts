@@ -1,6 +1,6 @@
 // The frame as a user meets it: help, usage errors, errors as text and as JSON, readers that go away, signals.
 import { spawn } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -115,7 +115,30 @@ describe('a reader that goes away', () => {
   });
 });
 
+describe.runIf(existsSync('/dev/full'))('an output that cannot be written', () => {
+  it.each([['cat'], ['info']])('is a failure of %s', async (name) => {
+    const full = openSync('/dev/full', 'w');
+    const child = spawn(process.execPath, [COMMAND, name, 'big.vmdk'], {
+      cwd: folder,
+      stdio: ['ignore', full, 'pipe'],
+    });
+    let stderr = '';
+    child.stderr.on('data', (piece: Buffer) => (stderr += piece.toString()));
+    const code = await new Promise((resolve) => child.on('close', resolve));
+    closeSync(full);
+    expect([stderr, code]).toEqual(['vmdkit: stdout: the output cannot be written: found ENOSPC\n', 3]);
+  });
+});
+
 describe('signals', () => {
+  it('stop the work also while nobody takes the output', async () => {
+    const child = spawn(process.execPath, [COMMAND, 'cat', 'big.vmdk'], { cwd: folder });
+    child.stdout.once('readable', () => setTimeout(() => child.kill('SIGTERM'), 300));
+    const code = await new Promise((resolve) => child.on('exit', resolve));
+    expect(code).toBe(143);
+    child.stdout.destroy();
+  });
+
   it.each([
     ['SIGINT', 130],
     ['SIGTERM', 143],
