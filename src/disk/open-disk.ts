@@ -7,9 +7,9 @@ import { explainUnreadable } from '../format/create-types.ts';
 import { assertSoundDescriptor, createTypeOf, type Descriptor } from '../format/descriptor.ts';
 import type { RandomAccessFile, ResolvedPath } from '../storage/file-store.ts';
 import { placedSource, type Disk } from './disk.ts';
-import { openExtents } from './open-extents.ts';
+import { isFirstExtent, openExtents } from './open-extents.ts';
 import { openContext, type OpenContext, type OpenOptions } from './open-options.ts';
-import { readDescriptor } from './read-descriptor.ts';
+import { readDescriptor, type FoundDescriptor } from './read-descriptor.ts';
 
 /**
  * Opens the disk at `path` for reading, without its parents: absent sectors read as zeros.
@@ -28,7 +28,8 @@ export async function openDiskIn(context: OpenContext, place: ResolvedPath): Pro
     const { descriptor, embedded } = await readDescriptor(context.store, file);
     assertReadable(descriptor);
     const { findings, note } = findingsOf(context, descriptor);
-    if (embedded === undefined) {
+    assertWrapsExtents(descriptor, embedded);
+    if (embedded === undefined || !isFirstExtent(descriptor)) {
       await file.close();
       container = undefined;
     }
@@ -65,6 +66,24 @@ export function assertReadable(descriptor: Descriptor): void {
     });
   }
   assertSoundDescriptor(descriptor);
+}
+
+/** A sparse file may hold a descriptor of flat extents only when it has no grains itself: else two disks are in it. */
+export function assertWrapsExtents(descriptor: Descriptor, embedded: FoundDescriptor['embedded']): void {
+  const first = descriptor.extents[0];
+  if (embedded === undefined || embedded.capacity === 0 || first === undefined) return;
+  if (isFirstExtent(descriptor) || first.access === 'NOACCESS') return;
+  throw new VmdkError(
+    'corrupt',
+    'extent-type-mismatch',
+    'a sparse file says that its first extent is not sparse',
+    {
+      path: descriptor.path,
+      line: first.line,
+      found: `${first.type} of ${first.sectors} sectors`,
+      expected: `SPARSE, since the header has ${embedded.capacity} sectors`,
+    },
+  );
 }
 
 /** A list that fills while a disk is open, and the function that fills it. */

@@ -19,6 +19,9 @@ import type { PlacedExtent } from './disk.ts';
 import type { OpenContext } from './open-options.ts';
 import { readOnlyExtent, refusingExtent } from './refusing-extent.ts';
 
+/** Extents that are files, all open at once: 8 TiB of 2 GiB each, the most that VMware splits. */
+const MOST_FILES = 4096;
+
 /** `container`: the open file that holds the descriptor, when it is embedded; it is the first extent, whatever its line says. */
 export async function openExtents(
   context: OpenContext,
@@ -42,16 +45,22 @@ export async function openWritableExtents(
   );
 }
 
+/** Whether the file that holds this descriptor is its first extent, too. If not, all extents are other files. */
+export function isFirstExtent({ extents }: Descriptor): boolean {
+  const first = extents[0];
+  return first !== undefined && first.access !== 'NOACCESS' && first.type !== 'ZERO' && !isFlat(first);
+}
+
 async function place<E extends Extent>(
   descriptor: Descriptor,
   open: (line: ExtentLine, index: number) => Promise<E>,
 ): Promise<PlacedExtent<E>[]> {
+  assertExtentCount(descriptor);
   const outcomes = await Promise.allSettled(descriptor.extents.map(open));
   const failed = outcomes.find((outcome) => outcome.status === 'rejected');
   if (failed !== undefined) {
-    await Promise.all(
-      outcomes.map((outcome) => (outcome.status === 'fulfilled' ? outcome.value.close() : undefined)),
-    );
+    const opened = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    await Promise.all(opened.map((extent) => extent.close()));
     throw failed.reason;
   }
   const placed: PlacedExtent<E>[] = [];
@@ -79,11 +88,11 @@ async function openExtent(
     // An embedded descriptor's size is proved against the header of the very file it stands in.
     switch (await sparseKind(file, line)) {
       case 'cowd':
-        return openCowdExtent(file, line.sectors, onFinding);
+        return openCowdExtent(file, line.sectors, onFinding, context.memory);
       case 'sesparse':
-        return openSeSparseExtent(file, line.sectors, context.journal, onFinding);
-      default:
-        return openSparseExtent(file, line.sectors, onFinding);
+        return openSeSparseExtent(file, line.sectors, context.journal, onFinding, context.memory);
+      case 'sparse':
+        return openSparseExtent(file, line.sectors, onFinding, context.memory);
     }
   });
 }
@@ -107,12 +116,22 @@ async function openWritableExtent(
     if (isFlat(line)) return openWritableFlatExtent(file, line.sectors as Sectors, line.offset as Sectors);
     switch (await sparseKind(file, line)) {
       case 'cowd':
-        return openWritableCowdExtent(file, line.sectors, onFinding);
+        return openWritableCowdExtent(file, line.sectors, onFinding, context.memory);
       case 'sesparse':
         throw refusingExtent(file.path);
-      default:
-        return openWritableSparseExtent(file, line.sectors, onFinding);
+      case 'sparse':
+        return openWritableSparseExtent(file, line.sectors, onFinding, context.memory);
     }
+  });
+}
+
+function assertExtentCount({ path, extents }: Descriptor): void {
+  const files = extents.filter(({ access, type }) => access !== 'NOACCESS' && type !== 'ZERO').length;
+  if (files <= MOST_FILES) return;
+  throw new VmdkError('unsupported', 'too-many-extents', 'the disk consists of too many files', {
+    path,
+    found: `${files} extents in files`,
+    expected: `at most ${MOST_FILES}`,
   });
 }
 

@@ -1,6 +1,7 @@
 // How disks and chains are opened: what may be touched, and which oddities the caller accepts. Everything lawful
 // works without options; each option states one risk.
 import type { OnFinding } from '../core/finding.ts';
+import { ExtentMemory } from '../grain/extent-memory.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard, type PathGuard } from '../storage/path-guard.ts';
 import { storeFor, type PromisesFs } from '../storage/promises-file-store.ts';
@@ -33,6 +34,7 @@ export interface OpenContext {
   readonly dropChangeTracking: boolean;
   readonly locked: 'refuse' | 'ignore';
   readonly onFinding: OnFinding;
+  readonly memory: ExtentMemory;
 }
 
 export function openContext(options: OpenOptions): OpenContext {
@@ -45,5 +47,6 @@ export function openContext(options: OpenOptions): OpenContext {
     dropChangeTracking: options.dropChangeTracking ?? false,
     locked: options.locked ?? 'refuse',
     onFinding: options.onFinding ?? (() => undefined),
+    memory: new ExtentMemory(),
   };
 }

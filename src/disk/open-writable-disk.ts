@@ -10,8 +10,8 @@ import type { ResolvedPath, WritableFile } from '../storage/file-store.ts';
 import { assertNotLocked } from './assert-not-locked.ts';
 import { ContentIdRoller } from './content-id-roller.ts';
 import { extentIndexAt, placedSource, type PlacedExtent, type WritableDisk } from './disk.ts';
-import { assertReadable, findingsOf } from './open-disk.ts';
-import { openWritableExtents } from './open-extents.ts';
+import { assertReadable, assertWrapsExtents, findingsOf } from './open-disk.ts';
+import { isFirstExtent, openWritableExtents } from './open-extents.ts';
 import type { OpenContext } from './open-options.ts';
 import { readDescriptor } from './read-descriptor.ts';
 import { refusingExtent } from './refusing-extent.ts';
@@ -36,6 +36,8 @@ export async function openWritableDiskIn(
     if (createType === 'streamOptimized') throw streamRefusal(place.path);
     if (createType === 'seSparse') throw refusingExtent(place.path);
     assertNoChangeTracking(context, place.path, descriptor.changeTrackPath);
+    assertWrapsExtents(descriptor, embedded);
+    if (embedded !== undefined && !isFirstExtent(descriptor)) throw wrapperRefusal(place.path);
     const { findings, note } = findingsOf(context, descriptor);
     const roller = new ContentIdRoller(
       context.store,
@@ -136,6 +138,18 @@ function writingHalf(
       return sectorRange(from, Math.min(extent.grainSize, start + extent.capacity - from));
     },
   };
+}
+
+function wrapperRefusal(path: string): VmdkError {
+  return new VmdkError(
+    'refused',
+    'read-only-format',
+    'a descriptor inside a file without grains is not written',
+    {
+      path,
+      hint: 'Put the text into a file of its own, or make a delta of the disk.',
+    },
+  );
 }
 
 function assertNoChangeTracking(

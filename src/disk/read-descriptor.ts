@@ -16,7 +16,13 @@ const FIRST_BYTES = 64 << 10;
 export interface FoundDescriptor {
   readonly descriptor: Descriptor;
   /** Where the text stands in the sparse file that holds it, in bytes; undefined for a text file. */
-  readonly embedded: { readonly offset: number; readonly length: number } | undefined;
+  readonly embedded:
+    | {
+        readonly offset: number;
+        readonly length: number;
+        /** Of the header, in sectors. */ readonly capacity: number;
+      }
+    | undefined;
 }
 
 /** @throws VmdkError `bare-extent`, `not-a-vmdk`, `bad-header`, `descriptor-…`. */
@@ -70,7 +76,10 @@ async function readEmbedded(
   }
   // QEMU leaves an empty descriptor area in the extents of split disks.
   if (isZero(text)) throw await bareExtent(store, file.path, 'a hosted sparse extent');
-  return { descriptor: parseDescriptor(text, file.path), embedded: { offset, length } };
+  return {
+    descriptor: parseDescriptor(text, file.path),
+    embedded: { offset, length, capacity: header.capacity },
+  };
 }
 
 const EXTENT_KINDS: Partial<Record<FileKind, string>> = {

@@ -20,7 +20,8 @@ export function readOnlyExtent(extent: Extent, descriptorPath: string, line: Ext
     unclean: false,
     write: refuse,
     zero: refuse,
-    begin: () => Promise.resolve(),
+    // Refused before the disk gets a new content id: a write that does not happen changes nothing.
+    begin: refuse,
     flush: () => Promise.resolve(),
   };
 }

@@ -2,29 +2,29 @@
 // inflated grains are kept, so that small reads within one do not inflate it again.
 import type { DataOrigin } from '../block/run-list.ts';
 import { VmdkError, type ErrorContext } from '../core/errors.ts';
-import { LruCache } from '../core/lru-cache.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { SparseHeader } from '../format/sparse-header.ts';
 import { GRAIN_MARKER_BYTES, GrainMarker } from '../format/stream-marker.ts';
+import type { ExtentMemory } from '../grain/extent-memory.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import { inflateWithin } from '../worker/inflate.ts';
-
-const KEPT_BYTES = 4 << 20;
 
 export function compressedOrigin(
   file: RandomAccessFile,
   header: SparseHeader,
   fileBytes: number,
+  memory: ExtentMemory,
 ): DataOrigin {
   const grainBytes = header.grainSize * SECTOR_BYTES;
   // By the grain's place on the disk: two entries that name one stored grain are both checked, and one is refused.
-  const kept = new LruCache<number, Promise<Buffer>>(KEPT_BYTES);
+  const kept = memory.keptGrains();
   const grainAt = (offset: number, lba: number): Promise<Buffer> => {
-    const known = kept.get(lba);
+    const grain = lba / header.grainSize;
+    const known = kept.get(grain);
     if (known !== undefined) return known;
     const loading = inflateGrain(file, header, fileBytes, offset, lba);
-    kept.set(lba, loading, grainBytes);
-    loading.catch(() => kept.delete(lba));
+    kept.set(grain, loading, grainBytes);
+    loading.catch(() => kept.delete(grain));
     return loading;
   };
   return {

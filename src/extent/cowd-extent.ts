@@ -2,6 +2,7 @@
 import type { OnFinding } from '../core/finding.ts';
 import { CowdHeaderStruct, parseCowdHeader, type CowdHeader } from '../format/cowd-header.ts';
 import { CowdGrains } from '../grain/cowd-grains.ts';
+import { ExtentMemory } from '../grain/extent-memory.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import { plainOrigin, type Extent } from './extent.ts';
 import { agreedCapacity, grainExtent } from './grain-extent.ts';
@@ -17,11 +18,12 @@ export async function openCowdExtent(
   file: RandomAccessFile,
   lineSectors: number | undefined,
   onFinding: OnFinding,
+  memory = new ExtentMemory(),
 ): Promise<Extent> {
   const header = await readCowdHeader(file);
   const capacity = agreedCapacity(file.path, header.capacity, header.grainSize, lineSectors);
   sayUnclean(file.path, header.uncleanShutdown, onFinding);
-  const grains = await CowdGrains.open(file, header, plainOrigin(file), onFinding);
+  const grains = await CowdGrains.open(file, header, plainOrigin(file), onFinding, memory);
   return grainExtent('cowd', file, grains, capacity, shownCowdFields(header));
 }
 

@@ -10,6 +10,7 @@ import {
   SeSparseVolatileHeader,
   type SeSparseHeader,
 } from '../format/sesparse-header.ts';
+import { ExtentMemory } from '../grain/extent-memory.ts';
 import { SeSparseGrains } from '../grain/sesparse-grains.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import { plainOrigin, type Extent } from './extent.ts';
@@ -20,6 +21,7 @@ export async function openSeSparseExtent(
   lineSectors: number | undefined,
   journal: 'refuse' | 'ignore',
   onFinding: OnFinding,
+  memory = new ExtentMemory(),
 ): Promise<Extent> {
   const bytes = Buffer.alloc(SeSparseConstHeader.byteLength);
   await file.readExactly(bytes, 0);
@@ -27,7 +29,7 @@ export async function openSeSparseExtent(
   const capacity = agreedCapacity(file.path, header.capacity, header.grainSize, lineSectors);
   const replay = await readJournalState(file, header);
   if (replay) judgeJournal(file.path, header, journal, onFinding);
-  const grains = await SeSparseGrains.open(file, header, plainOrigin(file));
+  const grains = await SeSparseGrains.open(file, header, plainOrigin(file), memory);
   const shown = {
     capacity: header.capacity,
     'grain-size': header.grainSize,

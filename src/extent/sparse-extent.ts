@@ -3,6 +3,7 @@ import { VmdkError } from '../core/errors.ts';
 import type { OnFinding } from '../core/finding.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { parseSparseHeader, SparseExtentHeader, type SparseHeader } from '../format/sparse-header.ts';
+import { ExtentMemory } from '../grain/extent-memory.ts';
 import { SparseGrains } from '../grain/sparse-grains.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import { plainOrigin, type Extent } from './extent.ts';
@@ -22,6 +23,7 @@ export async function openSparseExtent(
   file: RandomAccessFile,
   lineSectors: number | undefined,
   onFinding: OnFinding,
+  memory = new ExtentMemory(),
 ): Promise<Extent> {
   const header = await readSparseHeader(file);
   const capacity = agreedCapacity(file.path, header.capacity, header.grainSize, lineSectors);
@@ -34,10 +36,10 @@ export async function openSparseExtent(
       expected: 'at least 1 sector',
     });
   }
-  if (header.compressed) return openStreamExtent(file, header, capacity, onFinding);
+  if (header.compressed) return openStreamExtent(file, header, capacity, onFinding, memory);
   await assertComplete(file, header);
   sayUnclean(file.path, header.uncleanShutdown, onFinding);
-  const grains = await SparseGrains.open(file, header, plainOrigin(file), onFinding);
+  const grains = await SparseGrains.open(file, header, plainOrigin(file), onFinding, memory);
   return grainExtent('sparse', file, grains, capacity, shownFields(header));
 }
 

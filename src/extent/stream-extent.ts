@@ -5,6 +5,7 @@ import type { OnFinding } from '../core/finding.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import { parseSparseHeader, SparseExtentHeader, type SparseHeader } from '../format/sparse-header.ts';
 import { FOOTER_FROM_END, FOOTER_MARKER_FROM_END, Marker, MARKER_TYPE } from '../format/stream-marker.ts';
+import type { ExtentMemory } from '../grain/extent-memory.ts';
 import { SparseGrains } from '../grain/sparse-grains.ts';
 import { scanStream } from '../grain/stream-scan.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
@@ -19,6 +20,7 @@ export async function openStreamExtent(
   header: SparseHeader,
   capacity: Sectors,
   onFinding: OnFinding,
+  memory: ExtentMemory,
 ): Promise<Extent> {
   if (!header.markers) {
     throw new VmdkError(
@@ -34,7 +36,7 @@ export async function openStreamExtent(
       },
     );
   }
-  const grains = await openGrains(file, header, onFinding);
+  const grains = await openGrains(file, header, onFinding, memory);
   return grainExtent('stream', file, grains, capacity, shownFields(header));
 }
 
@@ -42,14 +44,15 @@ async function openGrains(
   file: RandomAccessFile,
   header: SparseHeader,
   onFinding: OnFinding,
+  memory: ExtentMemory,
 ): Promise<SparseGrains> {
   const fileBytes = await file.size();
-  const origin = compressedOrigin(file, header, fileBytes);
+  const origin = compressedOrigin(file, header, fileBytes, memory);
   try {
     const inFront = header.gdOffset !== undefined;
     const placed = inFront ? header : await readFooter(file, header, fileBytes);
     // Streams write their tables between the grains: overHead says nothing about where grains may lie.
-    const grains = await SparseGrains.open(file, { ...placed, overHead: 1 }, origin, onFinding);
+    const grains = await SparseGrains.open(file, { ...placed, overHead: 1 }, origin, onFinding, memory);
     if (inFront) assertTables(file, header, grains);
     else await assertDirectoryMarker(file, placed);
     return grains;
@@ -64,7 +67,7 @@ async function openGrains(
       repairable: true,
     });
     const fileSectors = Math.floor(fileBytes / SECTOR_BYTES);
-    return SparseGrains.ofFound(file, { ...header, overHead: 1 }, origin, found, fileSectors);
+    return SparseGrains.ofFound(file, { ...header, overHead: 1 }, origin, found, fileSectors, memory);
   }
 }
 

@@ -9,6 +9,7 @@ import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { COWD_ENTRIES_PER_TABLE, COWD_TABLE_SECTORS, type CowdHeader } from '../format/cowd-header.ts';
 import { decodeTable } from '../format/tables.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
+import { ExtentMemory } from './extent-memory.ts';
 import type { GrainMap } from './grain-map.ts';
 import { TablePages } from './table-pages.ts';
 
@@ -35,6 +36,7 @@ export class CowdGrains implements GrainMap {
     fileSectors: number,
     origin: DataOrigin,
     onFinding: OnFinding,
+    memory: ExtentMemory,
   ) {
     this.#file = file;
     this.header = header;
@@ -43,7 +45,7 @@ export class CowdGrains implements GrainMap {
     this.fileSectors = fileSectors;
     this.#origin = origin;
     this.#onFinding = onFinding;
-    this.pages = new TablePages((table) => this.#loadTable(table));
+    this.pages = new TablePages((table) => this.#loadTable(table), memory.keptTables());
   }
 
   /** @throws VmdkError `grain-directory-damaged` when the directory does not lie within the file. */
@@ -52,6 +54,7 @@ export class CowdGrains implements GrainMap {
     header: CowdHeader,
     origin: DataOrigin,
     onFinding: OnFinding,
+    memory = new ExtentMemory(),
   ): Promise<CowdGrains> {
     const fileSectors = Math.floor((await file.size()) / SECTOR_BYTES);
     const needed = ceilDiv(header.numGDEntries * 4, SECTOR_BYTES);
@@ -69,9 +72,10 @@ export class CowdGrains implements GrainMap {
         },
       );
     }
+    memory.reserveDirectory(header.numGDEntries * 4, file.path);
     const bytes = Buffer.allocUnsafe(header.numGDEntries * 4);
     await file.readExactly(bytes, header.gdOffset * SECTOR_BYTES);
-    return new CowdGrains(file, header, decodeTable(bytes), fileSectors, origin, onFinding);
+    return new CowdGrains(file, header, decodeTable(bytes), fileSectors, origin, onFinding, memory);
   }
 
   async addRuns(range: SectorRange, into: RunList): Promise<void> {

@@ -20,6 +20,7 @@ import {
 } from '../format/sesparse-header.ts';
 import { decodeTable } from '../format/tables.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
+import { ExtentMemory } from './extent-memory.ts';
 import type { GrainMap } from './grain-map.ts';
 import { TablePages } from './table-pages.ts';
 
@@ -45,13 +46,14 @@ export class SeSparseGrains implements GrainMap {
     directory: Uint32Array,
     fileSectors: number,
     origin: DataOrigin,
+    memory: ExtentMemory,
   ) {
     this.#file = file;
     this.header = header;
     this.#directory = directory;
     this.#fileSectors = fileSectors;
     this.#origin = origin;
-    this.#pages = new TablePages((table) => this.#loadTable(table));
+    this.#pages = new TablePages((table) => this.#loadTable(table), memory.keptTables());
   }
 
   /** @throws VmdkError `grain-directory-damaged`. */
@@ -59,10 +61,11 @@ export class SeSparseGrains implements GrainMap {
     file: RandomAccessFile,
     header: SeSparseHeader,
     origin: DataOrigin,
+    memory = new ExtentMemory(),
   ): Promise<SeSparseGrains> {
     const fileSectors = Math.floor((await file.size()) / SECTOR_BYTES);
-    const directory = await readDirectory(file, header, fileSectors);
-    return new SeSparseGrains(file, header, directory, fileSectors, origin);
+    const directory = await readDirectory(file, header, fileSectors, memory);
+    return new SeSparseGrains(file, header, directory, fileSectors, origin, memory);
   }
 
   async addRuns(range: SectorRange, into: RunList): Promise<void> {
@@ -129,6 +132,7 @@ async function readDirectory(
   file: RandomAccessFile,
   header: SeSparseHeader,
   fileSectors: number,
+  memory: ExtentMemory,
 ): Promise<Uint32Array> {
   const fail = (offset: number, found: string, expected: string): never => {
     const context = { path: file.path, offset, field: 'grain directory', found, expected };
@@ -140,6 +144,7 @@ async function readDirectory(
   const needed = header.grainDirectoryOffset + ceilDiv(tables * 8, SECTOR_BYTES);
   if (needed > fileSectors) fail(start, `up to sector ${needed}`, `at most ${fileSectors} (end of file)`);
   const room = Math.floor(header.grainTablesSize / SESPARSE_TABLE_SECTORS);
+  memory.reserveDirectory(tables * 4, file.path);
   const directory = new Uint32Array(tables).fill(NO_TABLE);
   for (let done = 0; done < tables; done += READ_AT_ONCE / 8) {
     const count = Math.min(READ_AT_ONCE / 8, tables - done);

@@ -5,11 +5,13 @@ import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_FLAGS, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
 import { decodeTable } from '../format/tables.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
+import { ExtentMemory } from './extent-memory.ts';
 
 /** Tables read and kept together: 128 KiB of entries, 2 GiB of guest at the usual grain. */
 export const TABLES_PER_PAGE = 64;
 /** 4 Mi tables, 128 TiB of guest at the usual grain; more is damage or an attack. */
 const MOST_TABLES = 4 << 20;
+const READ_AT_ONCE = 1 << 20;
 
 export interface SparseDirectory {
   /** Sector of the file. */
@@ -37,6 +39,7 @@ export async function readDirectory(
   header: SparseHeader,
   offset: number,
   fileSectors: number,
+  memory = new ExtentMemory(),
 ): Promise<SparseDirectory> {
   const length = tableCount(header) * 4;
   const fail = (found: string, expected: string): never => {
@@ -54,9 +57,13 @@ export async function readDirectory(
   if (offset < 1 || offset + needed > fileSectors) {
     fail(`sectors ${offset} to ${offset + needed}`, `within sectors 1 to ${fileSectors} (end of file)`);
   }
-  const bytes = Buffer.allocUnsafe(length);
-  await file.readExactly(bytes, offset * SECTOR_BYTES);
-  const entries = decodeTable(bytes);
+  memory.reserveDirectory(length, file.path);
+  const entries = new Uint32Array(length / 4);
+  for (let done = 0; done < length; done += READ_AT_ONCE) {
+    const bytes = Buffer.allocUnsafe(Math.min(READ_AT_ONCE, length - done));
+    await file.readExactly(bytes, offset * SECTOR_BYTES + done);
+    entries.set(decodeTable(bytes), done / 4);
+  }
   // A directory none of whose entries can be a table is not one; a few bad entries are judged table by table.
   const none = entries.every((entry) => entry === 0 || entry >= fileSectors);
   if (none && entries.some((entry) => entry !== 0))

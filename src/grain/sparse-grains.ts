@@ -9,12 +9,14 @@ import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_FLAGS, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
 import { decodeTable } from '../format/tables.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
+import { ExtentMemory } from './extent-memory.ts';
 import type { FoundGrains } from './found-grains.ts';
 import type { GrainMap } from './grain-map.ts';
 import {
   assertTableCount,
   readDirectory,
   readTables,
+  tableCount,
   TABLES_PER_PAGE,
   type SparseDirectory,
 } from './sparse-directory.ts';
@@ -31,6 +33,8 @@ export class SparseGrains implements GrainMap {
   readonly #file: RandomAccessFile;
   readonly #origin: DataOrigin;
   readonly #onFinding: OnFinding;
+  /** Sectors of header, descriptor and directories, as [start, end). */
+  readonly #metadata: readonly (readonly [start: number, end: number])[];
   readonly #said = new Set<string>();
   /** Sectors of the file; grows when a writer appends. */
   fileSectors: number;
@@ -42,6 +46,7 @@ export class SparseGrains implements GrainMap {
     origin: DataOrigin,
     onFinding: OnFinding,
     directories: { directory: SparseDirectory; redundant: SparseDirectory | undefined },
+    memory: ExtentMemory,
     load?: (page: number) => Promise<Uint32Array>,
   ) {
     this.#file = file;
@@ -53,7 +58,14 @@ export class SparseGrains implements GrainMap {
     this.#onFinding = onFinding;
     this.directory = directories.directory;
     this.redundant = directories.redundant;
-    this.pages = new TablePages(load ?? ((page) => this.#loadPage(page)));
+    const directorySectors = ceilDiv(tableCount(header) * 4, SECTOR_BYTES);
+    this.#metadata = [
+      [0, Math.max(1, header.descriptorOffset + header.descriptorSize)],
+      ...[directories.directory, directories.redundant].flatMap((directory): [number, number][] =>
+        directory === undefined ? [] : [[directory.offset, directory.offset + directorySectors]],
+      ),
+    ];
+    this.pages = new TablePages(load ?? ((page) => this.#loadPage(page)), memory.keptTables());
   }
 
   /**
@@ -65,10 +77,11 @@ export class SparseGrains implements GrainMap {
     header: SparseHeader,
     origin: DataOrigin,
     onFinding: OnFinding,
+    memory = new ExtentMemory(),
   ): Promise<SparseGrains> {
     const fileSectors = Math.floor((await file.size()) / SECTOR_BYTES);
-    const directories = await openDirectories(file, header, fileSectors, onFinding);
-    return new SparseGrains(file, header, fileSectors, origin, onFinding, directories);
+    const directories = await openDirectories(file, header, fileSectors, memory, onFinding);
+    return new SparseGrains(file, header, fileSectors, origin, onFinding, directories, memory);
   }
 
   /**
@@ -81,12 +94,13 @@ export class SparseGrains implements GrainMap {
     origin: DataOrigin,
     found: FoundGrains,
     fileSectors: number,
+    memory = new ExtentMemory(),
   ): SparseGrains {
     assertTableCount(file.path, header);
     const directories = { directory: { offset: 0, entries: new Uint32Array(0) }, redundant: undefined };
     const perPage = header.numGTEsPerGT * TABLES_PER_PAGE;
     const load = (page: number) => Promise.resolve(found.entries(page * perPage, perPage));
-    return new SparseGrains(file, header, fileSectors, origin, () => undefined, directories, load);
+    return new SparseGrains(file, header, fileSectors, origin, () => undefined, directories, memory, load);
   }
 
   async addRuns(range: SectorRange, into: RunList): Promise<void> {
@@ -130,9 +144,15 @@ export class SparseGrains implements GrainMap {
 
   /** True when the sectors that the guest can see of the grain lie behind the metadata and within the file. */
   #isSound(entry: number, grainStart: number): boolean {
-    if (entry < this.header.overHead) return false;
-    const seen = this.header.compressed ? 1 : Math.min(this.grainSize, this.header.capacity - grainStart);
-    return entry + seen <= this.fileSectors;
+    const { compressed, capacity, overHead } = this.header;
+    if (entry < overHead) return false;
+    const seen = compressed ? 1 : Math.min(this.grainSize, capacity - grainStart);
+    return entry + seen <= this.fileSectors && (compressed || !this.#crossesMetadata(entry, entry + seen));
+  }
+
+  /** An overHead that lies must not have header, descriptor or directories read as contents. */
+  #crossesMetadata(start: number, end: number): boolean {
+    return this.#metadata.some(([from, to]) => from < end && start < to);
   }
 
   #addZero(count: number, into: RunList): void {
@@ -193,16 +213,17 @@ async function openDirectories(
   file: RandomAccessFile,
   header: SparseHeader,
   fileSectors: number,
+  memory: ExtentMemory,
   onFinding: OnFinding,
 ): Promise<{ directory: SparseDirectory; redundant: SparseDirectory | undefined }> {
   const redundant =
     header.rgdOffset === undefined
       ? undefined
-      : await readDirectory(file, header, header.rgdOffset, fileSectors).catch(ignoreDamage);
+      : await readDirectory(file, header, header.rgdOffset, fileSectors, memory).catch(ignoreDamage);
   try {
-    return { directory: await readDirectory(file, header, header.gdOffset!, fileSectors), redundant };
+    return { directory: await readDirectory(file, header, header.gdOffset!, fileSectors, memory), redundant };
   } catch (error) {
-    if (redundant === undefined || !(error instanceof VmdkError)) throw error;
+    if (redundant === undefined || !(error instanceof VmdkError) || error.kind !== 'corrupt') throw error;
     onFinding({
       code: 'GD-RANGE',
       severity: 'warning',

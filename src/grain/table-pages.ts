@@ -1,18 +1,20 @@
 // Grain tables in memory, a page (several tables) at a time, within a bound. Pages that were changed stay until
 // they have been written: a page is never dropped while it knows something that the file does not.
 import { LruCache } from '../core/lru-cache.ts';
+import type { Kept } from './extent-memory.ts';
 
-/** Bytes of tables that one extent keeps; a chain of 32 stays far below 300 MiB. */
-const PAGE_BUDGET = 4 << 20;
+/** Bytes of tables that pages keep when they share no memory with others. */
+const ALONE = 4 << 20;
 
 export class TablePages {
   readonly #load: (page: number) => Promise<Uint32Array>;
-  readonly #kept = new LruCache<number, Uint32Array>(PAGE_BUDGET);
+  readonly #kept: Kept<Uint32Array>;
   readonly #loading = new Map<number, Promise<Uint32Array>>();
   readonly #pinned = new Map<number, Uint32Array>();
 
-  constructor(load: (page: number) => Promise<Uint32Array>) {
+  constructor(load: (page: number) => Promise<Uint32Array>, kept: Kept<Uint32Array> = new LruCache(ALONE)) {
     this.#load = load;
+    this.#kept = kept;
   }
 
   /** The page if it is in memory: the way without a promise. */
