@@ -12,6 +12,7 @@ import { MOST_LINKS, MOST_SUPPORTED_LINKS, type ChainOptions } from './chain-opt
 import { MergedSource, type Chain } from './chain.ts';
 import { findParent } from './find-parent.ts';
 import { LeafOverBelow } from './leaf-over-below.ts';
+import { assertLeafApart } from './leaf-apart.ts';
 import { LeafWriter, type WritableChain } from './writable-chain.ts';
 
 /**
@@ -37,7 +38,14 @@ export async function openChain(
     return readingChain(await openBelow(context, leaf, options, note), findings);
   }
   const leaf = await openWritableDiskIn(context, place, path);
-  return writableChain(leaf, await openBelow(context, leaf, options, note), findings);
+  const links = await openBelow(context, leaf, options, note);
+  try {
+    await assertLeafApart(context.store, leaf, links.slice(1));
+  } catch (error) {
+    await closeAll(links);
+    throw error;
+  }
+  return writableChain(leaf, links, findings);
 }
 
 function readingChain(links: readonly Disk[], findings: readonly Finding[]): Chain {
