@@ -76,7 +76,8 @@ function cidProblem(
   if (value !== undefined) return undefined;
   const pair = first(pairs, key);
   const word = key === 'cid' ? 'cid' : 'parent-cid';
-  if (pair === undefined) return error(`desc-${word}-missing`, `no ${name}`);
+  if (pair === undefined)
+    return absent(`desc-${word}-missing`, `no ${name}`, `${name}=, with 1 to 8 hex digits`);
   return error(`desc-bad-${word}`, `${name} is no content id`, pair, '1 to 8 hex digits');
 }
 
@@ -88,7 +89,7 @@ function ownCidProblem({ pairs, cid }: RuleInput): RuleProblem | undefined {
 function createTypeProblem({ pairs, createType }: RuleInput): RuleProblem | undefined {
   const pair = first(pairs, 'createtype');
   if (pair === undefined || pair.value === '')
-    return error('desc-create-type-missing', 'no createType', pair);
+    return absent('desc-create-type-missing', 'no createType', 'createType="..."');
   if (createType !== undefined) return undefined;
   return warning('desc-create-type-unknown', 'createType is no known word: the extent types decide', pair);
 }
@@ -145,14 +146,19 @@ function* duplicates(pairs: RuleInput['pairs']): Generator<RuleProblem> {
 }
 
 function* extentProblems({ extents }: RuleInput): Generator<RuleProblem> {
-  if (extents.length === 0) yield error('desc-no-extents', 'no extent line');
+  if (extents.length === 0) yield absent('desc-no-extents', 'no extent line', 'RW <sectors> <type> "<file>"');
   let sum = 0;
   for (const extent of extents) {
     const at = { line: extent.line, value: extent.type };
     if (!EXTENT_TYPES.has(extent.type)) {
       yield error('desc-extent-type', 'unknown type of extent', at, [...EXTENT_TYPES].join(', '));
     } else if (extent.fileName === undefined && extent.type !== 'ZERO') {
-      yield error('desc-extent-name-missing', `a ${extent.type} extent names no file`, at);
+      yield error(
+        'desc-extent-name-missing',
+        `a ${extent.type} extent names no file`,
+        at,
+        'a file name in quotes',
+      );
     }
     if (extent.sectors === 0) {
       yield warning('desc-extent-empty', 'an extent of no sectors', { line: extent.line, value: '0' });
@@ -169,7 +175,10 @@ function* extentProblems({ extents }: RuleInput): Generator<RuleProblem> {
     }
     sum += extent.sectors;
   }
-  if (extents.length > 0 && sum === 0) yield error('desc-disk-empty', 'the extents add up to no sectors');
+  if (extents.length > 0 && sum === 0) {
+    const at = { line: extents[0]!.line, value: '0 sectors' };
+    yield error('desc-disk-empty', 'the extents add up to no sectors', at, 'at least 1 sector');
+  }
 }
 
 function* extentOddities(extent: RuleInput['extents'][number]): Generator<RuleProblem> {
@@ -207,6 +216,11 @@ function first(pairs: RuleInput['pairs'], key: string): RulePair | undefined {
 
 function error(code: string, message: string, at?: RulePair, expected?: string): RuleProblem {
   return problem('error', code, message, at, expected);
+}
+
+/** Something that should be there and is not. */
+function absent(code: string, message: string, expected: string): RuleProblem {
+  return { code, severity: 'error', message, found: 'none', expected };
 }
 
 function warning(code: string, message: string, at?: RulePair, expected?: string): RuleProblem {
