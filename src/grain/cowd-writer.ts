@@ -68,14 +68,12 @@ export class CowdGrainWriter {
       directory[table] = place;
       this.#pending.noteFresh(place * SECTOR_BYTES, () => encodeTable(entries));
       const first = table - (table % ENTRIES_PER_SECTOR);
-      this.#pending.note(undefined, header.gdOffset * SECTOR_BYTES + first * 4, undefined, () =>
+      this.#pending.note(undefined, header.gdOffset * SECTOR_BYTES + first * 4, () =>
         encodeTable(directory.subarray(first, first + ENTRIES_PER_SECTOR)),
       );
     }
     const first = entry - (entry % ENTRIES_PER_SECTOR);
     const at = directory[table]! * SECTOR_BYTES + first * 4;
-    this.#pending.note(table, at, undefined, () =>
-      encodeTable(entries.subarray(first, first + ENTRIES_PER_SECTOR)),
-    );
+    this.#pending.note(table, at, () => encodeTable(entries.subarray(first, first + ENTRIES_PER_SECTOR)));
   }
 }

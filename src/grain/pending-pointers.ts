@@ -2,15 +2,16 @@
 // what they point to is synced before, the redundant copies follow after (docs/design.md, "Write order").
 import type { WritableFile } from '../storage/file-store.ts';
 
-interface Pending {
-  readonly encode: () => Uint8Array;
-  /** Byte position of the redundant copy. */
-  readonly copyAt: number | undefined;
-}
+/** What to write, by byte position: asked for when it is written. */
+type Encoders = Map<number, () => Uint8Array>;
 
-interface Fresh {
-  readonly at: number;
-  readonly encode: () => Uint8Array;
+/** All that waits at one moment. */
+interface Waiting {
+  /** New tables that nothing points to yet, and their copies. */
+  readonly fresh: Encoders;
+  readonly primaries: Encoders;
+  readonly copies: Encoders;
+  readonly pages: Set<number>;
 }
 
 interface Block {
@@ -21,27 +22,28 @@ interface Block {
 const LARGEST_WRITE = 1 << 20;
 
 export class PendingPointers {
-  /** By byte position of the primary. */
-  #pending = new Map<number, Pending>();
-  /** New tables that nothing points to yet, and their copies. */
-  #fresh: Fresh[] = [];
-  #pages = new Set<number>();
+  #waiting = nothing();
   #flushing: Promise<void> = Promise.resolve();
 
   /** Sectors waiting. */
   get size(): number {
-    return this.#pending.size;
+    return this.#waiting.primaries.size;
   }
 
   /** Notes that the sector at byte `at` changed; `encode` gives its contents when it is written. */
-  note(page: number | undefined, at: number, copyAt: number | undefined, encode: () => Uint8Array): void {
-    if (!this.#pending.has(at)) this.#pending.set(at, { encode, copyAt });
-    if (page !== undefined) this.#pages.add(page);
+  note(page: number | undefined, at: number, encode: () => Uint8Array): void {
+    this.#waiting.primaries.set(at, encode);
+    if (page !== undefined) this.#waiting.pages.add(page);
+  }
+
+  /** Notes a sector of the redundant tables or of their directory: it follows once all primaries are durable. */
+  noteCopy(at: number, encode: () => Uint8Array): void {
+    this.#waiting.copies.set(at, encode);
   }
 
   /** Notes a whole new table: written together with the data, before anything points to it. */
   noteFresh(at: number, encode: () => Uint8Array): void {
-    this.#fresh.push({ at, encode });
+    this.#waiting.fresh.set(at, encode);
   }
 
   /**
@@ -63,45 +65,43 @@ export class PendingPointers {
     written: (page: number) => void,
     before: () => Promise<void>,
   ): Promise<void> {
-    const pending = this.#pending;
-    const fresh = this.#fresh;
-    const pages = this.#pages;
-    this.#pending = new Map();
-    this.#fresh = [];
-    this.#pages = new Set();
+    const now = this.#waiting;
+    this.#waiting = nothing();
     // Contents are taken now: an entry set from here on points to data that the next sync may not cover.
-    const primaries: Block[] = [];
-    const copies: Block[] = [];
-    for (const [at, { encode, copyAt }] of pending) {
-      const data = encode();
-      primaries.push({ at, data });
-      if (copyAt !== undefined) copies.push({ at: copyAt, data });
-    }
-    const tables = fresh.map(({ at, encode }) => ({ at, data: encode() }));
+    const stages = [now.fresh, now.primaries, now.copies].map(blocksOf);
     try {
       await before();
-      await writeBlocks(file, tables);
-      await file.sync();
-      if (primaries.length === 0) return;
-      await writeBlocks(file, primaries);
-      await file.sync();
-      if (copies.length > 0) {
-        await writeBlocks(file, copies);
+      for (const [index, blocks] of stages.entries()) {
+        // The first sync is for the data as well, which has been written whether or not a table is new.
+        if (blocks.length === 0 && index > 0) continue;
+        await writeBlocks(file, blocks);
         await file.sync();
       }
     } catch (error) {
-      this.#takeBack(pending, fresh, pages);
+      this.#takeBack(now);
       throw error;
     }
-    for (const page of pages) if (!this.#pages.has(page)) written(page);
+    for (const page of now.pages) if (!this.#waiting.pages.has(page)) written(page);
   }
 
   /** After a failed flush everything is pending again: a later flush may succeed. */
-  #takeBack(pending: Map<number, Pending>, fresh: Fresh[], pages: Set<number>): void {
-    this.#pending = new Map([...pending, ...this.#pending]);
-    this.#fresh = [...fresh, ...this.#fresh];
-    this.#pages = new Set([...pages, ...this.#pages]);
+  #takeBack(before: Waiting): void {
+    const since = this.#waiting;
+    this.#waiting = {
+      fresh: new Map([...before.fresh, ...since.fresh]),
+      primaries: new Map([...before.primaries, ...since.primaries]),
+      copies: new Map([...before.copies, ...since.copies]),
+      pages: new Set([...before.pages, ...since.pages]),
+    };
   }
+}
+
+function nothing(): Waiting {
+  return { fresh: new Map(), primaries: new Map(), copies: new Map(), pages: new Set() };
+}
+
+function blocksOf(encoders: Encoders): Block[] {
+  return [...encoders].map(([at, encode]) => ({ at, data: encode() }));
 }
 
 /** Writes blocks in file order; neighbours become one write. */

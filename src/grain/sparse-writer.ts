@@ -8,7 +8,7 @@ import { decodeTable, encodeTable } from '../format/tables.ts';
 import type { WritableFile } from '../storage/file-store.ts';
 import { PendingPointers } from './pending-pointers.ts';
 import { reserveAtEnd, writeByMap } from './place-grains.ts';
-import { TABLES_PER_PAGE } from './sparse-directory.ts';
+import { TABLES_PER_PAGE, type SparseDirectory } from './sparse-directory.ts';
 import type { SparseGrains } from './sparse-grains.ts';
 
 /** Table sectors in memory before they are flushed unasked: 8 MiB of tables, 128 GiB of guest. */
@@ -58,8 +58,12 @@ export class SparseGrainWriter {
     const perTable = grains.header.numGTEsPerGT;
     for (let table = 0; table < grains.directory.entries.length; table++) {
       const copyAt = copies.entries[table]!;
-      if (copyAt <= ZERO_GRAIN || grains.directory.entries[table]! <= ZERO_GRAIN) continue;
+      if (grains.directory.entries[table]! <= ZERO_GRAIN) continue;
       const page = await grains.pages.get(Math.floor(table / TABLES_PER_PAGE));
+      if (copyAt <= ZERO_GRAIN) {
+        this.#addTable(table, page, copies, true);
+        continue;
+      }
       const first = (table % TABLES_PER_PAGE) * perTable;
       const bytes = Buffer.alloc(perTable * 4);
       await this.#file.readExactly(bytes, copyAt * SECTOR_BYTES);
@@ -96,33 +100,36 @@ export class SparseGrainWriter {
   #noteChunk(grain: number, entries: Uint32Array): void {
     const { directory, redundant, entriesPerPage, header } = this.#grains;
     const table = Math.floor(grain / header.numGTEsPerGT);
-    if (directory.entries[table]! <= ZERO_GRAIN) this.#addTable(table, entries);
+    if (directory.entries[table]! <= ZERO_GRAIN) {
+      this.#addTable(table, entries, directory, false);
+      if (redundant !== undefined) this.#addTable(table, entries, redundant, true);
+    }
     const inTable = grain % header.numGTEsPerGT;
     const chunk = inTable - (inTable % this.#entriesPerChunk);
     const inPage = (grain % entriesPerPage) - (inTable - chunk);
-    const copyTable = redundant?.entries[table] ?? 0;
-    this.#pending.note(
-      Math.floor(grain / entriesPerPage),
-      directory.entries[table]! * SECTOR_BYTES + chunk * 4,
-      copyTable <= ZERO_GRAIN ? undefined : copyTable * SECTOR_BYTES + chunk * 4,
-      () => encodeTable(entries.subarray(inPage, inPage + this.#entriesPerChunk)),
-    );
+    const encode = (): Uint8Array => encodeTable(entries.subarray(inPage, inPage + this.#entriesPerChunk));
+    const placeIn = (tables: SparseDirectory): number => tables.entries[table]! * SECTOR_BYTES + chunk * 4;
+    this.#pending.note(Math.floor(grain / entriesPerPage), placeIn(directory), encode);
+    if (redundant !== undefined && redundant.entries[table]! > ZERO_GRAIN) {
+      this.#pending.noteCopy(placeIn(redundant), encode);
+    }
   }
 
-  /** A table for a directory entry of 0, or of 1 (all zeros): only files by other writers lack tables. */
-  #addTable(table: number, entries: Uint32Array): void {
-    const { directory, redundant, header } = this.#grains;
-    const sectors = ceilDiv(header.numGTEsPerGT * 4, SECTOR_BYTES);
-    const from = (table % TABLES_PER_PAGE) * header.numGTEsPerGT;
-    const encode = (): Uint8Array => encodeTable(entries.subarray(from, from + header.numGTEsPerGT));
-    for (const each of redundant === undefined ? [directory] : [directory, redundant]) {
-      const place = reserveAtEnd(this.#file, this.#grains, sectors, 1);
-      each.entries[table] = place;
-      this.#pending.noteFresh(place * SECTOR_BYTES, encode);
-      const first = table - (table % ENTRIES_PER_SECTOR);
-      this.#pending.note(undefined, each.offset * SECTOR_BYTES + first * 4, undefined, () =>
-        encodeTable(each.entries.subarray(first, first + ENTRIES_PER_SECTOR)),
-      );
-    }
+  /**
+   * A table for a directory entry of 0, or of 1 (all zeros): only files by other writers lack tables. A redundant
+   * directory is pointed to its table after the primary one is, like every copy.
+   */
+  #addTable(table: number, entries: Uint32Array, directory: SparseDirectory, isCopy: boolean): void {
+    const perTable = this.#grains.header.numGTEsPerGT;
+    const from = (table % TABLES_PER_PAGE) * perTable;
+    const place = reserveAtEnd(this.#file, this.#grains, ceilDiv(perTable * 4, SECTOR_BYTES), 1);
+    directory.entries[table] = place;
+    this.#pending.noteFresh(place * SECTOR_BYTES, () => encodeTable(entries.subarray(from, from + perTable)));
+    const first = table - (table % ENTRIES_PER_SECTOR);
+    const at = directory.offset * SECTOR_BYTES + first * 4;
+    const encode = (): Uint8Array =>
+      encodeTable(directory.entries.subarray(first, first + ENTRIES_PER_SECTOR));
+    if (isCopy) this.#pending.noteCopy(at, encode);
+    else this.#pending.note(undefined, at, encode);
   }
 }
