@@ -47,7 +47,10 @@ export type {
   PlannedBase,
   PlannedClone,
 } from './operations/clone-types.ts';
+export type { BaseOptions as CloneBaseOptions } from './operations/clone-bases.ts';
 export type { CloneName, NameRequest } from './operations/clone-names.ts';
+export type { Runs } from './operations/run-owner.ts';
+export type { RunOwner } from './operations/journal.ts';
 
 // Describing, checking, converting.
 export { describeChain, describeDisk, describeLinks } from './operations/describe-chain.ts';
@@ -60,6 +63,8 @@ export {
   type LinkCheck,
   type Verdict,
 } from './operations/check-disk.ts';
+export type { ChainCheckOptions } from './chain/check-chain.ts';
+export type { FindingCount } from './grain/check-findings.ts';
 export { convertRaw, type ConvertedRaw, type ConvertRawOptions } from './operations/convert-raw.ts';
 
 // Descriptors as text.
@@ -71,6 +76,10 @@ export type {
   DescriptorProblem,
   ExtentLine,
 } from './format/descriptor.ts';
+export type { ReadExtent, ReadLine } from './format/descriptor-reading.ts';
+export type { RuleProblem } from './format/descriptor-rules.ts';
+export type { ExtentAccess, ExtentFields } from './format/extent-line.ts';
+export type { NewExtent } from './format/compose-descriptor.ts';
 export { printDescriptor } from './format/print-descriptor.ts';
 export { editDescriptor, type DescriptorEdits } from './format/edit-descriptor.ts';
 export { NO_PARENT_CID, parseCid, printCid, UNWRITTEN_CID, type RandomBytes } from './format/content-id.ts';

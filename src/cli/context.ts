@@ -24,9 +24,7 @@ export interface CommandContext {
   readonly paint: Paint;
   /** A line on stderr; nothing with --quiet. */
   talk(text: string): void;
-  /** A line on stderr, with --verbose only. */
-  detail(text: string): void;
-  /** Something is odd, yet the work goes on: a line on stderr, also with --quiet left out. */
+  /** Something is odd, yet the work goes on: a line on stderr; nothing with --quiet. */
   warn(text: string): void;
   /** Runs `work` with the signal and with progress shown as asked for; what was drawn is cleared however it ends. */
   withProgress<T>(work: (task: TaskOptions) => Promise<T>): Promise<T>;

@@ -5,6 +5,7 @@ import { NO_PARENT_CID, printCid } from '../format/content-id.ts';
 import { showText } from '../format/plain-text.ts';
 import type { DiskReport, ExtentReport } from '../operations/describe-disk.ts';
 import { inColumns, pairs } from './columns.ts';
+import { legible } from './legible.ts';
 import { exactSizeText, plural, sizeText } from './numbers.ts';
 import type { Paint } from './output.ts';
 import { shownPath } from './shown-path.ts';
@@ -35,8 +36,8 @@ export function diskText(report: DiskReport, paint: Paint): string[] {
       ['changes in', plain(report['change-tracking-file'])],
       ['closed', report['dirty-flag'] ? paint('yellow', 'not cleanly') : undefined],
     ]).map((line) => `  ${line}`),
-    ...(reason === undefined ? [] : [`  ${paint('red', 'cannot be read:')} ${reason.message}`]),
-    ...(reason?.hint === undefined ? [] : [`    ${reason.hint}`]),
+    ...(reason === undefined ? [] : [`  ${paint('red', 'cannot be read:')} ${legible(reason.message)}`]),
+    ...(reason?.hint === undefined ? [] : [`    ${legible(reason.hint)}`]),
     `  ${plural(extents.length, 'extent')}`,
     ...inColumns(
       [{ head: '' }, { head: '' }, { head: '', align: 'right' }, { head: '' }, { head: '' }],
@@ -56,7 +57,7 @@ export function findingLines(findings: readonly Finding[], paint: Paint, about?:
   const sorted = order.flatMap((severity) => findings.filter((finding) => finding.severity === severity));
   return sorted.map(({ code, severity, message, path }) => {
     const label = severity === 'info' ? severity : paint(severity === 'error' ? 'red' : 'yellow', severity);
-    return `${label} ${code}: ${path === about ? '' : `${shownPath(path)}: `}${message}`;
+    return `${label} ${code}: ${path === about ? '' : `${shownPath(path)}: `}${legible(message)}`;
   });
 }
 

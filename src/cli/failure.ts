@@ -1,6 +1,7 @@
 // How a failure is told: one block on stderr for people, one line of JSON for programs, and an exit code. Rule: the
 // message alone says file, place, found and expected; a stack only with --verbose.
 import { isVmdkError, VmdkError, type ErrorKind } from '../core/errors.ts';
+import { legible } from './legible.ts';
 import type { Paint } from './output.ts';
 
 export const EXIT = {
@@ -39,11 +40,11 @@ export function describeFailure(error: unknown, style: FailureStyle): string {
   const label = style.paint('red', 'vmdkit:');
   if (isVmdkError(error)) {
     const stack = style.verbose ? `\n${stackOf(error)}` : '';
-    return `${label} ${error.message}${stack}\n`;
+    return `${label} ${legible(error.message)}${legible(stack)}\n`;
   }
   const message = error instanceof Error ? error.message : String(error);
   const more = style.verbose ? stackOf(error) : `  ${BUG} Run again with -v for where it happened.`;
-  return `${label} ${message}\n${more}\n`;
+  return `${label} ${legible(message)}\n${legible(more)}\n`;
 }
 
 const BUG = 'This is a bug in vmdkit.';

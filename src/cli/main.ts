@@ -9,6 +9,7 @@ import { COMMANDS } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { describeFailure, EXIT, exitCodeOf } from './failure.ts';
 import { catchSignals, InterruptedError } from './interruption.ts';
+import { legible } from './legible.ts';
 import { createOutput, OutputClosedError, paintFor } from './output.ts';
 
 /** Runs one command line and resolves to its exit code. Never rejects. */
@@ -65,9 +66,8 @@ function createContext(args: Arguments, controller: AbortController): CommandCon
     stdin: process.stdin,
     store: createNodeFileStore({ native: !args.flag('no-native') }),
     paint,
-    talk: (text) => (quiet ? undefined : say(text)),
-    detail: (text) => (verbose && !quiet ? say(paint('dim', text)) : undefined),
-    warn: (text) => (quiet ? undefined : say(`vmdkit: ${paint('yellow', 'warning:')} ${text}`)),
+    talk: (text) => (quiet ? undefined : say(legible(text))),
+    warn: (text) => (quiet ? undefined : say(`vmdkit: ${paint('yellow', 'warning:')} ${legible(text)}`)),
     withProgress: (work) => withProgress(args, controller.signal, quiet, work),
     printJson: (value) => stdout.line(JSON.stringify(value, undefined, format === 'json' ? 2 : undefined)),
   };

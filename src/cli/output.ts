@@ -14,8 +14,6 @@ export class OutputClosedError extends Error {
 
 export interface Output {
   readonly isTerminal: boolean;
-  /** Columns of the terminal; undefined where there is none. */
-  readonly columns: number | undefined;
   readonly paint: Paint;
   /** Resolves once the system has taken it. Text or bytes, nothing added; the bytes may be reused after it. */
   write(data: string | Uint8Array): Promise<void>;
@@ -44,7 +42,6 @@ export function createOutput(
     });
   return {
     isTerminal: stream.isTTY === true,
-    columns: stream.isTTY === true ? stream.columns : undefined,
     paint: paintFor(stream, color),
     write,
     line: (text) => write(`${text}\n`),

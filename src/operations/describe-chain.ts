@@ -139,7 +139,7 @@ interface Search extends ParentSearch {
 
 function searchFor(context: OpenContext, options: ChainOptions): Search {
   const { pathMap = [], allow = [], acceptMismatch = false } = options;
-  return { context, pathMap, allow, acceptMismatch, above: new Map() };
+  return { context, pathMap, allow, acceptMismatch, above: new Map(), searched: new Map() };
 }
 
 /** Undefined below a base, and where nothing more can be looked at: `judge` says why. */

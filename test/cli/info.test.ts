@@ -96,6 +96,18 @@ describe('info', () => {
     }
   });
 
+  it('shows control characters of foreign names, and never sends them to a terminal', async () => {
+    const path = join(folder, 'odd.vmdk');
+    const head = 'version=1\nCID=12345678\nparentCID=12345678\nparentFileNameHint="a\u001b[2Jb.vmdk"\n';
+    await writeFile(path, `${head}createType="vmfs\u001b[31m"\nRW 8 VMFS "x\u001b]0;y\u0007.vmdk"\n`);
+    const info = await vmdkit(['info', path]);
+    const chained = await vmdkit(['chain', path, '-v']);
+    const all = `${info.stdout.toString()}${info.stderr}${chained.stdout.toString()}${chained.stderr}`;
+    expect(all).toContain('a\\x1b[2Jb.vmdk');
+    expect(all.replace(/[\n\t]/g, '')).not.toMatch(/\p{Cc}/u);
+    expect(chained.code).toBe(3);
+  });
+
   it('names the descriptor of a bare extent and ends with 3', async () => {
     await createDisk(join(folder, 'flat.vmdk'), bytes(CHAIN_BYTES), { type: 'monolithicFlat' });
     const { stderr, code } = await vmdkit(['info', 'flat-flat.vmdk'], { cwd: folder });

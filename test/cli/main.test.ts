@@ -123,7 +123,7 @@ describe.runIf(existsSync('/dev/full'))('an output that cannot be written', () =
       stdio: ['ignore', full, 'pipe'],
     });
     let stderr = '';
-    child.stderr.on('data', (piece: Buffer) => (stderr += piece.toString()));
+    child.stderr!.on('data', (piece: Buffer) => (stderr += piece.toString()));
     const code = await new Promise((resolve) => child.on('close', resolve));
     closeSync(full);
     expect([stderr, code]).toEqual(['vmdkit: stdout: the output cannot be written: found ENOSPC\n', 3]);
