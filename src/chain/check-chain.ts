@@ -35,6 +35,7 @@ export async function checkChain(path: string, options: ChainCheckOptions): Prom
     allow: options.allow ?? [],
     acceptMismatch: false,
     above,
+    searched: new Map(),
   };
   for (;;) {
     const child = links.at(-1)!;
@@ -100,7 +101,7 @@ async function judgeParentDescriptor(
   try {
     const file = await context.store.open(place.path, 'read');
     try {
-      ({ descriptor } = await readDescriptor(context.store, file));
+      ({ descriptor } = await readDescriptor(context, file));
     } finally {
       await file.close();
     }

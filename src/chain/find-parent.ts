@@ -10,8 +10,9 @@ import type { ResolvedPath } from '../storage/file-store.ts';
 import type { PathMapping } from './chain-options.ts';
 import { parentCandidates } from './parent-candidates.ts';
 
-/** Files of one folder that a search by CID looks into. */
+/** Files of one folder that a search by CID looks into, and bytes of descriptors that it reads for one chain. */
 const MOST_SEARCHED = 2000;
+const MOST_SEARCHED_BYTES = 8 << 20;
 
 export interface ChildLink {
   readonly path: string;
@@ -25,6 +26,8 @@ export interface ParentSearch {
   readonly acceptMismatch: boolean;
   /** Identities of the links above, to find cycles. */
   readonly above: ReadonlyMap<string, string>;
+  /** What searches by CID have found in each folder: one look at a folder serves all links of a chain. */
+  readonly searched: Map<string, readonly Candidate[]>;
 }
 
 interface Tried {
@@ -32,10 +35,11 @@ interface Tried {
   readonly outcome: string;
 }
 
-interface Candidate extends Tried {
+export interface Candidate extends Tried {
   readonly place?: ResolvedPath;
   readonly cid?: number | undefined;
   readonly cycle?: boolean;
+  readonly textBytes?: number;
 }
 
 /** The place of the disk below `child`. @throws VmdkError `parent-missing`, `parent-cid-mismatch`, `chain-cycle`. */
@@ -56,18 +60,24 @@ export async function findParent(child: ChildLink, search: ParentSearch): Promis
   throw explain(child, hint, wanted, tried);
 }
 
-async function look(path: string, child: ChildLink, search: ParentSearch): Promise<Candidate> {
-  const { context, above } = search;
+async function look(
+  path: string,
+  child: ChildLink,
+  { context, above }: Pick<ParentSearch, 'context' | 'above'>,
+  glance = false,
+): Promise<Candidate> {
   try {
     const place = await context.guard.assertParentAllowed(path, child.path);
     if (above.has(place.identity))
       return { path, outcome: 'already a link of this chain: a cycle', cycle: true };
     const file = await context.store.open(place.path, 'read');
     try {
-      const { cid } = (await readDescriptor(context.store, file)).descriptor;
+      const { descriptor } = await readDescriptor(context, file, { glance });
+      const { cid } = descriptor;
+      const textBytes = descriptor.lines.reduce((sum, { raw }) => sum + raw.length, 0);
       const outcome =
         cid === undefined ? 'a VMDK without a readable CID' : `a VMDK with CID ${printCid(cid)}`;
-      return { path, outcome, place, cid };
+      return { path, outcome, place, cid, textBytes };
     } finally {
       await file.close();
     }
@@ -95,11 +105,12 @@ async function searchByCid(
   const known = new Set(tried.map(({ path }) => path));
   const fitting: Candidate[] = [];
   for (const folder of new Set([dirname(child.path), ...search.allow])) {
-    for (const path of await disksIn(folder, search)) {
-      if (known.has(path) || path === child.path) continue;
+    for (const candidate of await candidatesIn(folder, child, search)) {
+      const { path, place, cid } = candidate;
+      if (known.has(path) || cid !== wanted || place === undefined || search.above.has(place.identity))
+        continue;
       known.add(path);
-      const candidate = await look(path, child, search);
-      if (candidate.cid === wanted && candidate.place !== undefined) fitting.push(candidate);
+      fitting.push(candidate);
     }
   }
   // Fresh siblings have their base's CID too: the name in the hint tells them apart.
@@ -110,6 +121,28 @@ async function searchByCid(
   for (const { path } of chosen)
     tried.push({ path, outcome: 'has the CID, but so have others: name one with --map' });
   return undefined;
+}
+
+/** All disks of a folder that a child there may have as parents. */
+async function candidatesIn(
+  folder: string,
+  child: ChildLink,
+  search: ParentSearch,
+): Promise<readonly Candidate[]> {
+  // The child's own folder decides what it may lead to.
+  const key = `${dirname(child.path)}\0${folder}`;
+  const known = search.searched.get(key);
+  if (known !== undefined) return known;
+  const candidates: Candidate[] = [];
+  let bytes = 0;
+  for (const path of await disksIn(folder, search)) {
+    if (bytes > MOST_SEARCHED_BYTES) break;
+    const candidate = await look(path, child, { context: search.context, above: new Map() }, true);
+    bytes += candidate.textBytes ?? 0;
+    candidates.push(candidate);
+  }
+  search.searched.set(key, candidates);
+  return candidates;
 }
 
 async function disksIn(folder: string, search: ParentSearch): Promise<string[]> {

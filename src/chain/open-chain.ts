@@ -96,6 +96,7 @@ async function openBelow(
     allow: options.allow ?? [],
     acceptMismatch,
     above,
+    searched: new Map(),
   };
   try {
     for (;;) {

@@ -16,8 +16,8 @@ import { descriptorCandidatesFor } from '../format/file-names.ts';
 import { SparseExtentHeader } from '../format/sparse-header.ts';
 import { FindingLog } from '../grain/check-findings.ts';
 import { judgeSparseHeader, withoutPath } from '../grain/check-header.ts';
-import type { FileStore, RandomAccessFile } from '../storage/file-store.ts';
-import { readDescriptor } from './read-descriptor.ts';
+import type { RandomAccessFile } from '../storage/file-store.ts';
+import { readDescriptor, type DescriptorContext } from './read-descriptor.ts';
 
 const FIRST_BYTES = 64 << 10;
 const UNTOLD_EMBEDDED: ReadonlySet<string> = new Set(['desc-nul-tail', 'desc-extent-name-empty']);
@@ -31,7 +31,7 @@ export interface CheckedDescriptor {
 
 /** @throws VmdkError `not-a-vmdk` when the file is neither a descriptor nor an extent. */
 export async function checkDescriptor(
-  store: FileStore,
+  context: DescriptorContext,
   file: RandomAccessFile,
   log: FindingLog,
 ): Promise<CheckedDescriptor> {
@@ -46,20 +46,20 @@ export async function checkDescriptor(
     }
     case 'sparse':
     case 'unfinished-sparse':
-      return { descriptor: await readEmbedded(store, file, first, size, log), isExtent: true };
+      return { descriptor: await readEmbedded(context, file, first, size, log), isExtent: true };
     case 'cowd':
     case 'sesparse':
-      await noteBare(store, file, log);
+      await noteBare(context, file, log);
       return { descriptor: undefined, isExtent: true };
     case 'change-tracking':
     case 'unknown':
       // It throws, and says what was found and what was expected.
-      return { descriptor: (await readDescriptor(store, file)).descriptor, isExtent: false };
+      return { descriptor: (await readDescriptor(context, file)).descriptor, isExtent: false };
   }
 }
 
 async function readEmbedded(
-  store: FileStore,
+  context: DescriptorContext,
   file: RandomAccessFile,
   first: Buffer,
   size: number,
@@ -71,7 +71,7 @@ async function readEmbedded(
   if (header === undefined) return undefined;
   const offset = header.descriptorOffset * SECTOR_BYTES;
   const length = header.descriptorSize * SECTOR_BYTES;
-  if (offset === 0 || length === 0) return noteBare(store, file, log);
+  if (offset === 0 || length === 0) return noteBare(context, file, log);
   if (length > MAX_DESCRIPTOR_BYTES || offset + length > size) {
     const detail = { path: file.path, offset: SparseExtentHeader.offsetOf('descriptorOffset') };
     const message = () =>
@@ -81,7 +81,7 @@ async function readEmbedded(
   }
   const text = Buffer.alloc(length);
   await file.readExactly(text, offset);
-  if (isZero(text)) return noteBare(store, file, log);
+  if (isZero(text)) return noteBare(context, file, log);
   return parseNoting(text, file.path, offset, log);
 }
 
@@ -129,8 +129,12 @@ function noteTypeMismatch(descriptor: Descriptor, log: FindingLog): void {
 }
 
 /** An extent without its descriptor: part of another disk when one beside it names it, else nothing can open it. */
-async function noteBare(store: FileStore, file: RandomAccessFile, log: FindingLog): Promise<undefined> {
-  const reason = await bareReason(store, file);
+async function noteBare(
+  context: DescriptorContext,
+  file: RandomAccessFile,
+  log: FindingLog,
+): Promise<undefined> {
+  const reason = await bareReason(context, file);
   const owner = reason?.context.candidates?.find(({ outcome }) => outcome === 'names this file')?.path;
   const detail = { path: file.path };
   if (owner !== undefined) {
@@ -144,9 +148,12 @@ async function noteBare(store: FileStore, file: RandomAccessFile, log: FindingLo
   return undefined;
 }
 
-async function bareReason(store: FileStore, file: RandomAccessFile): Promise<VmdkError | undefined> {
+async function bareReason(
+  context: DescriptorContext,
+  file: RandomAccessFile,
+): Promise<VmdkError | undefined> {
   try {
-    await readDescriptor(store, file);
+    await readDescriptor(context, file);
     return undefined;
   } catch (error) {
     if (isVmdkError(error)) return error;

@@ -55,7 +55,7 @@ export async function checkLink(
   const { path, identity } = place;
   const file = await context.store.open(path, 'read');
   try {
-    const { descriptor, isExtent } = await checkDescriptor(context.store, file, log);
+    const { descriptor, isExtent } = await checkDescriptor(context, file, log);
     const base = { path, identity, descriptor, log };
     if (descriptor === undefined) {
       await checkLocks(context, path, log);

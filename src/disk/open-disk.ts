@@ -25,7 +25,7 @@ export async function openDiskIn(context: OpenContext, place: ResolvedPath): Pro
   const file = await context.store.open(place.path, 'read');
   let container: RandomAccessFile | undefined = file;
   try {
-    const { descriptor, embedded } = await readDescriptor(context.store, file);
+    const { descriptor, embedded } = await readDescriptor(context, file);
     assertReadable(descriptor);
     const { findings, note } = findingsOf(context, descriptor);
     assertWrapsExtents(descriptor, embedded);

@@ -30,7 +30,7 @@ export async function openWritableDiskIn(
   const file = await context.store.open(place.path, 'update');
   let container: WritableFile | undefined = file;
   try {
-    const { descriptor, embedded } = await readDescriptor(context.store, file);
+    const { descriptor, embedded } = await readDescriptor(context, file);
     assertReadable(descriptor);
     const createType = createTypeOf(descriptor.createType ?? '') ?? 'custom';
     if (createType === 'streamOptimized') throw streamRefusal(place.path);

@@ -8,7 +8,8 @@ import { MAX_DESCRIPTOR_BYTES, parseDescriptor, type Descriptor } from '../forma
 import { detectFileKind, type FileKind } from '../format/file-kind.ts';
 import { descriptorCandidatesFor } from '../format/file-names.ts';
 import { parseSparseHeader, SparseExtentHeader } from '../format/sparse-header.ts';
-import type { FileStore, RandomAccessFile } from '../storage/file-store.ts';
+import type { RandomAccessFile } from '../storage/file-store.ts';
+import type { OpenContext } from './open-options.ts';
 
 /** Enough to recognise a descriptor that opens with comments, and to hold most of them whole. */
 const FIRST_BYTES = 64 << 10;
@@ -25,19 +26,44 @@ export interface FoundDescriptor {
     | undefined;
 }
 
+/** What looking for a descriptor may touch: the guard judges also the files that only help an error to say more. */
+export type DescriptorContext = Pick<OpenContext, 'store' | 'guard'>;
+
+export interface ReadDescriptorOptions {
+  /** One of many that are only looked at: a text beyond the usual size is refused, and nothing is opened but the file. */
+  glance?: boolean;
+}
+
 /** @throws VmdkError `bare-extent`, `not-a-vmdk`, `bad-header`, `descriptor-…`. */
-export async function readDescriptor(store: FileStore, file: RandomAccessFile): Promise<FoundDescriptor> {
+export async function readDescriptor(
+  context: DescriptorContext,
+  file: RandomAccessFile,
+  options: ReadDescriptorOptions = {},
+): Promise<FoundDescriptor> {
+  const look = { context, glance: options.glance ?? false };
   const size = await file.size();
   const first = Buffer.allocUnsafe(Math.min(size, FIRST_BYTES));
   await file.readExactly(first, 0);
   const kind = detectFileKind(first);
-  if (kind === 'descriptor') return { descriptor: await readText(file, first, size), embedded: undefined };
-  if (kind === 'sparse' || kind === 'unfinished-sparse') return readEmbedded(store, file, first, size);
-  throw await notADisk(store, file.path, kind, size);
+  if (kind === 'descriptor')
+    return { descriptor: await readText(look, file, first, size), embedded: undefined };
+  if (kind === 'sparse' || kind === 'unfinished-sparse') return readEmbedded(look, file, first, size);
+  throw await notADisk(look, file.path, kind, size);
 }
 
-async function readText(file: RandomAccessFile, first: Buffer, size: number): Promise<Descriptor> {
+interface Look {
+  readonly context: DescriptorContext;
+  readonly glance: boolean;
+}
+
+async function readText(
+  look: Look,
+  file: RandomAccessFile,
+  first: Buffer,
+  size: number,
+): Promise<Descriptor> {
   if (size <= first.length) return parseDescriptor(first, file.path);
+  if (look.glance) throw tooLargeToGlance(file.path, size);
   // One byte over the limit is read, so that parsing sees that there is more.
   const text = Buffer.alloc(Math.min(size, MAX_DESCRIPTOR_BYTES + 1));
   await file.readExactly(text, 0);
@@ -45,16 +71,16 @@ async function readText(file: RandomAccessFile, first: Buffer, size: number): Pr
 }
 
 async function readEmbedded(
-  store: FileStore,
+  look: Look,
   file: RandomAccessFile,
   first: Buffer,
   size: number,
 ): Promise<FoundDescriptor> {
-  if (first.length < SparseExtentHeader.byteLength) throw await notADisk(store, file.path, 'sparse', size);
+  if (first.length < SparseExtentHeader.byteLength) throw await notADisk(look, file.path, 'sparse', size);
   const header = parseSparseHeader(first, file.path);
   const offset = header.descriptorOffset * SECTOR_BYTES;
   const length = header.descriptorSize * SECTOR_BYTES;
-  if (offset === 0 || length === 0) throw await bareExtent(store, file.path, 'a hosted sparse extent');
+  if (offset === 0 || length === 0) throw await bareExtent(look, file.path, 'a hosted sparse extent');
   if (length > MAX_DESCRIPTOR_BYTES || offset + length > size) {
     throw new VmdkError(
       'corrupt',
@@ -69,13 +95,14 @@ async function readEmbedded(
       },
     );
   }
+  if (look.glance && length > FIRST_BYTES) throw tooLargeToGlance(file.path, length);
   let text = first.subarray(offset, offset + length);
   if (text.length < length) {
     text = Buffer.alloc(length);
     await file.readExactly(text, offset);
   }
   // QEMU leaves an empty descriptor area in the extents of split disks.
-  if (isZero(text)) throw await bareExtent(store, file.path, 'a hosted sparse extent');
+  if (isZero(text)) throw await bareExtent(look, file.path, 'a hosted sparse extent');
   return {
     descriptor: parseDescriptor(text, file.path),
     embedded: { offset, length, capacity: header.capacity },
@@ -88,11 +115,11 @@ const EXTENT_KINDS: Partial<Record<FileKind, string>> = {
   'change-tracking': 'a change tracking file',
 };
 
-async function notADisk(store: FileStore, path: string, kind: FileKind, size: number): Promise<VmdkError> {
+async function notADisk(look: Look, path: string, kind: FileKind, size: number): Promise<VmdkError> {
   const what = EXTENT_KINDS[kind];
-  if (what !== undefined) return bareExtent(store, path, what);
+  if (what !== undefined) return bareExtent(look, path, what);
   if (descriptorCandidatesFor(basename(path)).length > 0) {
-    const bare = await bareExtent(store, path, 'part of a disk by its name');
+    const bare = await bareExtent(look, path, 'part of a disk by its name');
     if ((bare.context.candidates ?? []).length > 0) return bare;
   }
   return new VmdkError('corrupt', 'not-a-vmdk', 'this is not a VMDK disk', {
@@ -104,11 +131,11 @@ async function notADisk(store: FileStore, path: string, kind: FileKind, size: nu
 }
 
 /** The file is real but only part of a disk. */
-async function bareExtent(store: FileStore, path: string, what: string): Promise<VmdkError> {
+async function bareExtent({ context, glance }: Look, path: string, what: string): Promise<VmdkError> {
   const owners: { path: string; outcome: string }[] = [];
-  for (const name of descriptorCandidatesFor(basename(path))) {
+  for (const name of glance ? [] : descriptorCandidatesFor(basename(path))) {
     const candidate = join(dirname(path), name);
-    const outcome = await describeOwner(store, candidate, basename(path));
+    const outcome = await describeOwner(context, candidate, path);
     if (outcome !== undefined) owners.push({ path: candidate, outcome });
   }
   const owner = owners.find(({ outcome }) => outcome === 'names this file');
@@ -128,12 +155,14 @@ async function bareExtent(store: FileStore, path: string, what: string): Promise
 }
 
 async function describeOwner(
-  store: FileStore,
+  { store, guard }: DescriptorContext,
   path: string,
-  extentName: string,
+  extentPath: string,
 ): Promise<string | undefined> {
+  const extentName = basename(extentPath);
   try {
-    const file = await store.open(path, 'read');
+    const place = await guard.assertExtentAllowed(path, extentPath);
+    const file = await store.open(place.path, 'read');
     try {
       const text = Buffer.alloc(Math.min(await file.size(), FIRST_BYTES));
       await file.readExactly(text, 0);
@@ -146,7 +175,18 @@ async function describeOwner(
     }
   } catch (error) {
     if (isVmdkError(error, 'file-missing')) return undefined;
+    if (isVmdkError(error, 'outside-allowed-folders')) return 'outside the allowed folders (see --allow)';
     if (isVmdkError(error)) return 'not a descriptor';
     throw error;
   }
+}
+
+function tooLargeToGlance(path: string, found: number): VmdkError {
+  const context = { path, found: `${found} bytes`, expected: `at most ${FIRST_BYTES}` };
+  return new VmdkError(
+    'unsupported',
+    'descriptor-too-large',
+    'not looked into: its descriptor is too long',
+    context,
+  );
 }

@@ -121,7 +121,7 @@ export async function inspectDisk(context: OpenContext, place: ResolvedPath): Pr
 async function readDescriptorAt(context: OpenContext, path: string): Promise<FoundDescriptor> {
   const file = await context.store.open(path, 'read');
   try {
-    return await readDescriptor(context.store, file);
+    return await readDescriptor(context, file);
   } finally {
     await file.close();
   }
