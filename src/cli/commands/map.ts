@@ -22,14 +22,15 @@ export const run: CommandModule['run'] = async (args, context) => {
     const range = rangeOf(args, chain.capacity);
     const printer = printerFor(context.format);
     let text = printer.head;
-    const pieces: string[] = [];
+    const pieces: Buffer[] = [];
     await visitRuns(
       chain,
       range,
       (mapped) => {
         text += printer.run(mapped);
         if (text.length < PIECE) return;
-        pieces.push(text);
+        // As bytes at once: a long text kept as its many parts costs more to keep than to make.
+        pieces.push(Buffer.from(text));
         text = '';
       },
       async () => {
