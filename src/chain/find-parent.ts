@@ -10,9 +10,9 @@ import type { ResolvedPath } from '../storage/file-store.ts';
 import type { PathMapping } from './chain-options.ts';
 import { parentCandidates } from './parent-candidates.ts';
 
-/** Files of one folder that a search by CID looks into, and bytes of descriptors that it reads for one chain. */
+/** Files of one folder that a search by CID looks into, and bytes of descriptors that it reads there. */
 const MOST_SEARCHED = 2000;
-const MOST_SEARCHED_BYTES = 8 << 20;
+const MOST_SEARCHED_BYTES = 1 << 20;
 
 export interface ChildLink {
   readonly path: string;
@@ -39,6 +39,9 @@ export interface Candidate extends Tried {
   readonly place?: ResolvedPath;
   readonly cid?: number | undefined;
   readonly cycle?: boolean;
+  readonly parentCid?: number | undefined;
+  /** The last part of its own hint. */
+  readonly parentName?: string;
   readonly textBytes?: number;
 }
 
@@ -73,11 +76,19 @@ async function look(
     const file = await context.store.open(place.path, 'read');
     try {
       const { descriptor } = await readDescriptor(context, file, { glance });
-      const { cid } = descriptor;
+      const { cid, parentCid } = descriptor;
       const textBytes = descriptor.lines.reduce((sum, { raw }) => sum + raw.length, 0);
       const outcome =
         cid === undefined ? 'a VMDK without a readable CID' : `a VMDK with CID ${printCid(cid)}`;
-      return { path, outcome, place, cid, textBytes };
+      return {
+        path,
+        outcome,
+        place,
+        cid,
+        parentCid,
+        parentName: nameIn(descriptor.parentFileNameHint ?? ''),
+        textBytes,
+      };
     } finally {
       await file.close();
     }
@@ -107,20 +118,36 @@ async function searchByCid(
   for (const folder of new Set([dirname(child.path), ...search.allow])) {
     for (const candidate of await candidatesIn(folder, child, search)) {
       const { path, place, cid } = candidate;
+      if (path === folder) tried.push(candidate);
       if (known.has(path) || cid !== wanted || place === undefined || search.above.has(place.identity))
         continue;
       known.add(path);
       fitting.push(candidate);
     }
   }
-  // Fresh siblings have their base's CID too: the name in the hint tells them apart.
-  const named = fitting.filter(({ path }) => basename(path) === basename(hint.replaceAll('\\', '/')));
-  const chosen = named.length > 0 ? named : fitting;
+  const chosen = likeliest(fitting, wanted, nameIn(hint));
   const identities = new Set(chosen.map(({ place }) => place!.identity));
   if (identities.size === 1) return chosen[0]!.place;
   for (const { path } of chosen)
     tried.push({ path, outcome: 'has the CID, but so have others: name one with --map' });
   return undefined;
+}
+
+/**
+ * Deltas that nobody wrote to have their parent's CID too. One of the same parent as the child is a sibling, never its
+ * parent; of the others, the disk itself is likelier than a delta of it, and what is named as in the hint likeliest.
+ */
+function likeliest(fitting: readonly Candidate[], wanted: number, name: string): readonly Candidate[] {
+  const named = fitting.filter(({ path }) => basename(path) === name);
+  if (named.length > 0) return named;
+  const written = fitting.filter(({ parentCid }) => parentCid !== wanted);
+  if (written.length > 0) return written;
+  return fitting.filter(({ parentName }) => parentName !== name);
+}
+
+/** The file's name in a hint of any style. */
+function nameIn(hint: string): string {
+  return basename(hint.replaceAll('\\', '/'));
 }
 
 /** All disks of a folder that a child there may have as parents. */
@@ -136,7 +163,10 @@ async function candidatesIn(
   const candidates: Candidate[] = [];
   let bytes = 0;
   for (const path of await disksIn(folder, search)) {
-    if (bytes > MOST_SEARCHED_BYTES) break;
+    if (bytes > MOST_SEARCHED_BYTES) {
+      candidates.push({ path: folder, outcome: 'searched in part only: its descriptors are too long' });
+      break;
+    }
     const candidate = await look(path, child, { context: search.context, above: new Map() }, true);
     bytes += candidate.textBytes ?? 0;
     candidates.push(candidate);
