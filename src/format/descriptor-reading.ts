@@ -133,17 +133,33 @@ export function noteOddLine(line: ReadLine, text: TextLine, number: number, prob
   problems.push({ code: 'desc-odd-line', severity: 'warning', line: number, message, found: text.latin1 });
 }
 
-export function noteTail(tail: Uint8Array, lineCount: number, problems: RuleProblem[]): void {
+export function noteTail(
+  text: Uint8Array,
+  body: Uint8Array,
+  lineCount: number,
+  problems: RuleProblem[],
+): void {
+  const tail = Buffer.from(text.subarray(body.length));
   if (tail.length === 0) return;
-  const clean = Buffer.from(tail).equals(Buffer.alloc(tail.length));
-  const message = clean
-    ? `the text is followed by ${tail.length} NUL bytes`
-    : 'the text ends at a NUL, and other bytes follow: they are not read';
-  const severity = clean ? 'info' : 'warning';
-  problems.push({
-    code: clean ? 'desc-nul-tail' : 'desc-bytes-after-nul',
-    severity,
-    line: lineCount,
-    message,
-  });
+  const rest = withoutNuls(tail);
+  if (rest.length > 0 && !isLeftByQemu(rest, body)) {
+    const message = 'the text ends at a NUL, and other bytes follow: they are not read';
+    problems.push({ code: 'desc-bytes-after-nul', severity: 'warning', line: lineCount, message });
+    return;
+  }
+  const left = rest.length === 0 ? '' : `, among them ${rest.length} that an older, longer CID left behind`;
+  const message = `the text is followed by ${tail.length} ${left === '' ? 'NUL ' : ''}bytes${left}`;
+  problems.push({ code: 'desc-nul-tail', severity: 'info', line: lineCount, message });
+}
+
+/** What stands between the first NUL and the last ones. */
+function withoutNuls(tail: Buffer): Buffer {
+  let end = tail.length;
+  while (end > 1 && tail[end - 1] === 0) end--;
+  return tail.subarray(1, end);
+}
+
+/** A shorter CID moves the text of QEMU forward; of the old text the last few bytes stay, which end the new one too. */
+function isLeftByQemu(rest: Buffer, body: Uint8Array): boolean {
+  return rest.length < 8 && rest.equals(body.subarray(body.length - rest.length));
 }

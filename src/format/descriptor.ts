@@ -111,7 +111,7 @@ export function parseDescriptor(text: Uint8Array, path: string): Descriptor {
   const extents = readExtents(lines, textLines, decode, problems);
   const values = groupPairs(pairs, decode, problems);
   for (const [index, line] of lines.entries()) noteOddLine(line, textLines[index]!, index + 1, problems);
-  noteTail(text.subarray(body.length), lines.length, problems);
+  noteTail(text, body, lines.length, problems);
   const header = firstValues(values, (key) => !key.startsWith('ddb.'));
   const createType = nonEmpty(header.get('createtype'));
   const facts = {

@@ -111,6 +111,19 @@ ddb.longContentID = "4b98b55ba6a6bc2e8fd6eb368f67ca74"
     expect(printDescriptor(parse(hidden)).equals(hidden)).toBe(true);
   });
 
+  it('takes what QEMU leaves behind the text when its CID gets shorter for what it is', () => {
+    // QEMU moves the text forward and does not clear what it moved away from.
+    const before = [...HEADER, EXTENT, ''].join('\n').replace(/^CID=[0-9a-f]+$/m, 'CID=12345678');
+    for (let digits = 1; digits < 8; digits++) {
+      const after = before.replace('CID=12345678', `CID=${'7'.repeat(digits)}`);
+      const left = Buffer.concat(
+        [Buffer.from(`${after}\0`), Buffer.from(before).subarray(after.length + 1)],
+        10_240,
+      );
+      expect(codes(parse(left)), `${digits} digits`).toEqual(['info desc-nul-tail']);
+    }
+  });
+
   it('takes the first of two different values and calls it an error; equal ones only warn', () => {
     const twice = withLines('CID=11111111', EXTENT);
     expect(twice.cid).toBe(0x0172e8a4);
