@@ -120,17 +120,21 @@ export class SparseGrains implements GrainMap {
     let at = Math.floor((into.end - pageStart) / grainSize);
     while (at < lastEntry && into.length < MAP_RUN_LIMIT) {
       const entry = entries[at]!;
+      const grainStart = pageStart + at * grainSize;
       let next = at + 1;
       if (entry <= ZERO_GRAIN) {
         while (next < lastEntry && entries[next] === entry) next++;
+      } else if (!header.compressed) {
+        // Grains that follow one another in the file are judged and added together: most of a disk is such stretches.
+        while (next < lastEntry && entries[next] === entry + (next - at) * grainSize) next++;
+        if (!this.#isSound(entry, grainStart, next - at)) next = at + 1;
       }
       const count = Math.min(pageEnd, pageStart + next * grainSize) - into.end;
       const within = into.end - (pageStart + at * grainSize);
       if (entry === 0) into.addAbsent(count);
       else if (entry === ZERO_GRAIN) this.#addZero(count, into);
       else {
-        const grainStart = pageStart + at * grainSize;
-        const good = this.#isSound(entry, grainStart)
+        const good = this.#isSound(entry, grainStart, next - at)
           ? entry
           : await this.#fromRedundant(grainStart / grainSize, entry);
         if (good === 0) into.addAbsent(count);
@@ -142,11 +146,11 @@ export class SparseGrains implements GrainMap {
     }
   }
 
-  /** True when the sectors that the guest can see of the grain lie behind the metadata and within the file. */
-  #isSound(entry: number, grainStart: number): boolean {
+  /** True when what the guest can see of `grains` grains at `entry` lies behind the metadata and within the file. */
+  #isSound(entry: number, grainStart: number, grains = 1): boolean {
     const { compressed, capacity, overHead } = this.header;
     if (entry < overHead) return false;
-    const seen = compressed ? 1 : Math.min(this.grainSize, capacity - grainStart);
+    const seen = compressed ? 1 : Math.min(grains * this.grainSize, capacity - grainStart);
     return entry + seen <= this.fileSectors && (compressed || !this.#crossesMetadata(entry, entry + seen));
   }
 
