@@ -1,6 +1,7 @@
 // Gives a disk its new content id, once, before the first change of an opening (VMware, Virtual Disk Format 5.0).
 // A text descriptor is replaced whole; an embedded one is changed within its sectors, at unchanged length if at all
 // possible, so that no loss of power leaves half a text.
+import { VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { newCid, NO_PARENT_CID } from '../format/content-id.ts';
 import type { Descriptor } from '../format/descriptor.ts';
@@ -59,10 +60,24 @@ export class ContentIdRoller {
 
   /** Writes only the sectors that changed. */
   async #writeEmbedded({ file, offset, length }: EmbeddedText, text: Buffer): Promise<void> {
+    if (text.length > length) {
+      throw new VmdkError(
+        'refused',
+        'descriptor-too-full',
+        'the embedded descriptor has no room for a new content id',
+        {
+          path: file.path,
+          offset,
+          found: `${text.length} bytes needed`,
+          expected: `at most ${length} bytes, where the grain directory begins`,
+          hint: 'Make a delta of the disk and write into that.',
+        },
+      );
+    }
     const before = Buffer.alloc(length);
     await file.readExactly(before, offset);
     const after = Buffer.alloc(length);
-    after.set(text.subarray(0, length));
+    after.set(text);
     for (let at = 0; at < length; at += SECTOR_BYTES) {
       const sector = after.subarray(at, at + SECTOR_BYTES);
       if (!sector.equals(before.subarray(at, at + SECTOR_BYTES))) await file.write(sector, offset + at);

@@ -309,24 +309,36 @@ describe('an embedded descriptor', () => {
     expect(await refusal(DISK, { fs: fsOf(built.bytes) })).toMatchObject({ code: 'bare-extent' });
   });
 
-  it('is never edited past its area: a write that would need more room is refused before it starts', async () => {
-    const descriptor = { extents: [`RW ${CAPACITY} SPARSE "disk.vmdk"`], cid: '1' };
-    const built = craftMonolithic({ capacity: CAPACITY, grains }, descriptor);
+  it('full to the brim is edited in place when the new text fits, and the directory behind it stays', async () => {
+    const built = craftMonolithic({ capacity: CAPACITY, grains }, { cid: '1' });
     built.bytes.fill('#', built.bytes.indexOf(0, SECTOR), 21 * SECTOR);
     const fs = fsOf(built.bytes);
     const chain = await openChain(DISK, 'update', { fs });
-    const outcome = await chain.write(0 as never, marked('new', 0, 8)).then(
-      () => 'written',
-      (error: unknown) => error,
-    );
+    await chain.write(0 as never, marked('new', 0, 8));
     await chain.close();
-    const content = await readAll(DISK, { fs });
     const expected = Buffer.from(SAMPLE);
-    if (outcome === 'written') expected.set(marked('new', 0, 8));
-    expectSame(content, expected);
+    expected.set(marked('new', 0, 8));
+    expectSame(await readAll(DISK, { fs }), expected);
+  });
+
+  it('full to the brim refuses the write when the new text does not fit: nothing is cut off, nothing overwritten', async () => {
+    // An empty longContentID grows by 32 digits with the first write.
+    const built = craftMonolithic({ capacity: CAPACITY, grains }, { ddb: ['ddb.longContentID = ""'] });
+    const end = built.bytes.indexOf(0, SECTOR);
+    built.bytes.fill('#', end, 21 * SECTOR - 10);
+    built.bytes.write('\nddb.x="1"', 21 * SECTOR - 10, 'latin1');
+    const fs = fsOf(built.bytes);
+    const chain = await openChain(DISK, 'update', { fs });
+    expect(await failureOf(chain.write(0 as never, marked('new', 0, 8)))).toMatchObject({
+      kind: 'refused',
+      code: 'descriptor-too-full',
+      context: { path: DISK },
+    });
+    await chain.close();
     const file = await fs.open(DISK, 'read');
-    const tables = Buffer.alloc(10 * SECTOR);
-    await file.readExactly(tables, 21 * SECTOR);
-    expect(tables.readUInt32LE(0)).toBe(built.redundantTables[0]);
+    const front = Buffer.alloc(22 * SECTOR);
+    await file.readExactly(front, 0);
+    expectSame(front, built.bytes.subarray(0, 22 * SECTOR));
+    expectSame(await readAll(DISK, { fs }), SAMPLE);
   });
 });
