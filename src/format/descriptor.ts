@@ -121,8 +121,11 @@ export function parseDescriptor(text: Uint8Array, path: string): Descriptor {
     extents,
   };
   const known = createType === undefined ? undefined : createTypeOf(createType);
-  for (const problem of findRuleProblems({ ...facts, pairs: values, createType: known }))
-    problems.push(problem);
+  const misspelt = lines.some(({ kind }) => kind === 'extent') && extents.length === 0;
+  for (const problem of findRuleProblems({ ...facts, pairs: values, createType: known })) {
+    // Extent lines that cannot be read are said one by one: that there is none would hide them.
+    if (!(misspelt && problem.code === 'desc-no-extents')) problems.push(problem);
+  }
   const encryptedBy = encryptionKey(values);
   const changeTrackPath = nonEmpty(header.get('changetrackpath'));
   return {
