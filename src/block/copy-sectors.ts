@@ -18,7 +18,10 @@ export interface CopyOptions extends TaskOptions {
   keepZeros?: boolean | undefined;
 }
 
-/** Takes bytes of the contents; `at` is the byte position on the disk. May be called out of order. */
+/**
+ * Takes bytes of the contents; `at` is the byte position on the disk. May be called out of order. `data` is the
+ * caller's only until the promise resolves: the buffer is used again.
+ */
 export type WriteAt = (data: Uint8Array, at: number) => Promise<void>;
 
 /** Calls `write` for everything in `source` that is not zero. Returns the bytes handed over. */
@@ -31,8 +34,8 @@ export async function copySectors(
   const total = options.onProgress === undefined ? 0 : await countData(source, range);
   let done = 0;
   let written = 0;
-  const copyChunk = async (part: RunList): Promise<void> => {
-    const data = Buffer.allocUnsafe((part.end - part.start) * SECTOR_BYTES);
+  const copyChunk = async (part: RunList, room: Buffer): Promise<void> => {
+    const data = room.subarray(0, (part.end - part.start) * SECTOR_BYTES);
     await readRuns(part, data);
     const stretches: [number, number][] = [];
     if (options.keepZeros === true) stretches.push([0, data.length]);
@@ -83,14 +86,19 @@ async function countData(source: SectorSource, range: SectorRange): Promise<numb
 }
 
 /** Runs `work` over what comes, a few at a time; the first failure is thrown once all that was begun has ended. */
-async function inLanes<T>(items: AsyncGenerator<T>, work: (item: T) => Promise<void>): Promise<void> {
+async function inLanes<T>(
+  items: AsyncGenerator<T>,
+  work: (item: T, room: Buffer) => Promise<void>,
+): Promise<void> {
   let failed = false;
   const lane = async (): Promise<void> => {
+    // One buffer a lane: fresh memory for every chunk costs as much as reading into it.
+    const room = Buffer.allocUnsafe(CHUNK_SECTORS * SECTOR_BYTES);
     while (!failed) {
       const next = await items.next();
       if (next.done === true) return;
       try {
-        await work(next.value);
+        await work(next.value, room);
       } catch (error) {
         failed = true;
         throw error;
