@@ -7,7 +7,6 @@ import { openDiskIn } from '../disk/open-disk.ts';
 import { openContext, type OpenContext } from '../disk/open-options.ts';
 import { openWritableDiskIn } from '../disk/open-writable-disk.ts';
 import { printCid, NO_PARENT_CID } from '../format/content-id.ts';
-import type { ResolvedPath } from '../storage/file-store.ts';
 import { MOST_LINKS, MOST_SUPPORTED_LINKS, type ChainOptions } from './chain-options.ts';
 import { MergedSource, type Chain } from './chain.ts';
 import { findParent } from './find-parent.ts';
