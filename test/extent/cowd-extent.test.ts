@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { openDisk } from '../../src/disk/open-disk.ts';
 import {
-  COWD,
+  type COWD,
   craftCowd,
   marked,
   pokeEntry,

@@ -6,7 +6,7 @@ import {
   craftSeSparse,
   marked,
   SECTOR,
-  SESPARSE,
+  type SESPARSE,
   seSparseEntry,
   storeOf,
   text,
@@ -191,7 +191,10 @@ describe('a seSparse extent', () => {
   it('takes no memory by the size it claims', async () => {
     // 2 EiB, with a directory that would have to be as large.
     const capacity = 2 ** 43;
-    const { bytes } = craftSeSparse({ capacity: CAPACITY, fields: { capacity, gdOffset: 2 ** 20, gdSize: 2 ** 40 } });
+    const { bytes } = craftSeSparse({
+      capacity: CAPACITY,
+      fields: { capacity, gdOffset: 2 ** 20, gdSize: 2 ** 40 },
+    });
     expect(await failure(bytes, capacity)).toMatchObject({ code: 'grain-directory-damaged' });
   });
 });

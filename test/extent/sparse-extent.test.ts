@@ -209,7 +209,7 @@ describe('an open disk', () => {
   it('tells which file and byte answers each run', async () => {
     const { bytes, grains } = sample();
     const chain = await openChain(DISK, 'read', { fs: storeOf({ [DISK]: bytes }) });
-    expect([...(await chain.map(sectorRange(0, 64)))]).toMatchObject([
+    expect(Array.from(await chain.map(sectorRange(0, 64)))).toMatchObject([
       { start: 0, count: 8, state: 'absent' },
       { start: 8, count: 8, state: 'data', file: DISK, offset: grains.get(1)! * SECTOR },
       { start: 16, count: 8, state: 'absent' },

@@ -1,0 +1,177 @@
+// Parents told apart by their CIDs: the search for one that was renamed or moved, siblings that are as fresh as their
+// base, and what happens when no CID fits.
+import * as fs from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, it } from 'vitest';
+import type { ChainOptions } from '../../src/chain/chain-options.ts';
+import { openChain } from '../../src/chain/open-chain.ts';
+import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
+import { craftMonolithic, marked, SECTOR, storeOf } from '../support/craft.ts';
+import { bounded, contentOf, expectSame, failureOf } from '../support/hostile.ts';
+import { expectAllClosed, recordStore } from '../support/recording-store.ts';
+
+const CHILD = '/ds/vm/child.vmdk';
+const CAPACITY = 32;
+type Files = Record<string, Uint8Array | string>;
+
+const disk = (tag: string, cid: string): Buffer =>
+  craftMonolithic({ capacity: CAPACITY, grains: { 0: marked(tag, 0, 8) } }, { cid }).bytes;
+const delta = (hint: string | undefined, parentCid = 'ba5e', cid = 'c0ffee'): Buffer =>
+  craftMonolithic(
+    { capacity: CAPACITY, grains: { 1: marked('child', 8, 8) } },
+    { cid, parentCid, ...(hint === undefined ? {} : { hint }) },
+  ).bytes;
+
+/** The parent that was found. */
+async function parentOf(files: Files, options: ChainOptions = {}, child = CHILD): Promise<string> {
+  const chain = await openChain(child, 'read', { fs: storeOf(files), ...options });
+  try {
+    return chain.links[1]!.path;
+  } finally {
+    await chain.close();
+  }
+}
+const failure = (files: Files, options: ChainOptions = {}) => {
+  const fs = storeOf(files);
+  return bounded(() => failureOf(openChain(CHILD, 'read', { fs, ...options })));
+};
+
+describe('a search by CID', () => {
+  it('finds a renamed parent beside the child, with a wrong hint and without any', async () => {
+    for (const hint of ['old-name.vmdk', undefined]) {
+      const files = {
+        [CHILD]: delta(hint),
+        '/ds/vm/renamed.vmdk': disk('base', 'ba5e'),
+        '/ds/vm/other.vmdk': disk('o', '1'),
+      };
+      expect(await parentOf(files)).toBe('/ds/vm/renamed.vmdk');
+    }
+  });
+
+  it('does not choose between two disks with the CID: the error names both', async () => {
+    const files = {
+      [CHILD]: delta('gone.vmdk'),
+      '/ds/vm/a.vmdk': disk('a', 'ba5e'),
+      '/ds/vm/b.vmdk': disk('b', 'ba5e'),
+    };
+    const error = await failure(files);
+    expect(error.code).toBe('parent-missing');
+    for (const name of ['gone.vmdk', 'a.vmdk', 'b.vmdk'])
+      expect(error.message).toContain(`tried /ds/vm/${name}`);
+    expect(error.message).toContain('so have others: name one with --map');
+  });
+
+  it('takes the one named as in the hint among several with the CID', async () => {
+    const files = {
+      [CHILD]: delta('C:\\gone\\b.vmdk'),
+      '/allowed/a.vmdk': disk('a', 'ba5e'),
+      '/allowed/b.vmdk': disk('b', 'ba5e'),
+    };
+    expect(await parentOf(files, { allow: ['/allowed'] })).toBe('/allowed/b.vmdk');
+  });
+
+  it('takes two names of one file for one', async () => {
+    const folder = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), 'vmdkit-cid-')));
+    try {
+      fs.mkdirSync(join(folder, 'vm'));
+      fs.writeFileSync(join(folder, 'vm/child.vmdk'), delta('gone.vmdk'));
+      fs.writeFileSync(join(folder, 'vm/a.vmdk'), disk('a', 'ba5e'));
+      fs.linkSync(join(folder, 'vm/a.vmdk'), join(folder, 'vm/b.vmdk'));
+      expect(await parentOf({}, { fs: createNodeFileStore() }, join(folder, 'vm/child.vmdk'))).toBe(
+        join(folder, 'vm/a.vmdk'),
+      );
+    } finally {
+      fs.rmSync(folder, { recursive: true });
+    }
+  });
+
+  it('never takes a fresh sibling in place of the base that is gone', async () => {
+    const files = {
+      [CHILD]: delta('base.vmdk', 'ba5e', 'ba5e'),
+      '/ds/vm/sibling.vmdk': delta('base.vmdk', 'ba5e', 'ba5e'),
+    };
+    const error = await failure(files);
+    expect(error).toMatchObject({ code: 'parent-missing', context: { path: CHILD } });
+    // With the base at hand under another name, siblings do not make it doubtful.
+    const renamed = {
+      ...files,
+      '/ds/vm/sibling2.vmdk': files['/ds/vm/sibling.vmdk'],
+      '/ds/vm/renamed.vmdk': disk('b', 'ba5e'),
+    };
+    expect(await parentOf(renamed)).toBe('/ds/vm/renamed.vmdk');
+  });
+
+  it('of a whole chain without hints looks at each folder once', async () => {
+    const files: Files = {};
+    for (let link = 0; link < 200; link++) {
+      const [cid, parentCid] = [(link + 1).toString(16), link === 199 ? 'ffffffff' : (link + 2).toString(16)];
+      files[`/ds/vm/${link}.vmdk`] = craftMonolithic({ capacity: 8 }, { cid, parentCid }).bytes;
+    }
+    for (let other = 0; other < 1000; other++) files[`/ds/vm/other${other}.vmdk`] = disk('o', 'dead');
+    const recording = recordStore(storeOf(files));
+    await bounded(async () => {
+      const chain = await openChain('/ds/vm/0.vmdk', 'read', { fs: recording.store });
+      expect(chain.links).toHaveLength(200);
+      await chain.close();
+    });
+    expect(recording.opened.length).toBeLessThan(1800);
+    expectAllClosed(recording);
+  });
+
+  it('has an end in a folder of thousands of large descriptors', async () => {
+    const large = Buffer.from(`version=1\nCID=1\n${'k=1\n'.repeat(15_000)}`);
+    const larger = Buffer.concat([large, Buffer.alloc(1 << 20, '#')]);
+    const files: Files = { [CHILD]: delta(undefined) };
+    for (let other = 0; other < 1500; other++)
+      files[`/ds/vm/o${other}.vmdk`] = other % 2 === 0 ? large : larger;
+    const error = await failure(files);
+    expect(error.code).toBe('parent-missing');
+    expect(error.message).toContain('tried /ds/vm: searched in part only');
+  });
+});
+
+describe('a CID that does not fit', () => {
+  const files = { [CHILD]: delta('base.vmdk'), '/ds/vm/base.vmdk': disk('base', '57a1e') };
+
+  it('is an error that names both numbers and both files', async () => {
+    const error = await failure(files);
+    expect(error).toMatchObject({
+      kind: 'corrupt',
+      code: 'parent-cid-mismatch',
+      context: { path: CHILD, found: 'CID 00057a1e in /ds/vm/base.vmdk', expected: 'CID 0000ba5e' },
+    });
+    for (const part of [CHILD, '/ds/vm/base.vmdk', '00057a1e', '0000ba5e', '--accept-mismatch']) {
+      expect(error.message).toContain(part);
+    }
+  });
+
+  it('is read under the override, and said', async () => {
+    const chain = await openChain(CHILD, 'read', { fs: storeOf(files), acceptMismatch: true });
+    const content = await contentOf(chain);
+    expectSame(
+      content.subarray(0, 16 * SECTOR),
+      Buffer.concat([marked('base', 0, 8), marked('child', 8, 8)]),
+    );
+    expect(chain.findings).toMatchObject([{ code: 'CHAIN-CID', severity: 'error', path: CHILD }]);
+    for (const part of ['00057a1e', '0000ba5e', '/ds/vm/base.vmdk'])
+      expect(chain.findings[0]!.message).toContain(part);
+    await chain.close();
+  });
+
+  it('is not overlooked for a disk without a hint, nor overridden there', async () => {
+    const error = await failure({ ...files, [CHILD]: delta(undefined) }, { acceptMismatch: true });
+    expect(error.code).toBe('parent-missing');
+  });
+
+  it('is preferred less than one that fits, under the override as well', async () => {
+    const both = { ...files, '/ds/vm/renamed.vmdk': disk('right', 'ba5e') };
+    expect(await parentOf(both)).toBe('/ds/vm/renamed.vmdk');
+    expect(
+      await parentOf(
+        { ...files, [CHILD]: delta('x/base.vmdk'), '/ds/vm/x/base.vmdk': disk('x', 'ba5e') },
+        { acceptMismatch: true },
+      ),
+    ).toBe('/ds/vm/x/base.vmdk');
+  });
+});
