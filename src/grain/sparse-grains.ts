@@ -35,6 +35,7 @@ export class SparseGrains implements GrainMap {
   readonly #onFinding: OnFinding;
   /** Sectors of header, descriptor and directories, as [start, end). */
   readonly #metadata: readonly (readonly [start: number, end: number])[];
+  readonly #metadataEnd: number;
   readonly #said = new Set<string>();
   /** Sectors of the file; grows when a writer appends. */
   fileSectors: number;
@@ -65,6 +66,7 @@ export class SparseGrains implements GrainMap {
         directory === undefined ? [] : [[directory.offset, directory.offset + directorySectors]],
       ),
     ];
+    this.#metadataEnd = Math.max(...this.#metadata.map(([, end]) => end));
     this.pages = new TablePages(load ?? ((page) => this.#loadPage(page)), memory.keptTables());
   }
 
@@ -156,6 +158,8 @@ export class SparseGrains implements GrainMap {
 
   /** An overHead that lies must not have header, descriptor or directories read as contents. */
   #crossesMetadata(start: number, end: number): boolean {
+    // Grains usually lie behind all of it: one comparison then, since this is asked for every stored grain.
+    if (start >= this.#metadataEnd) return false;
     return this.#metadata.some(([from, to]) => from < end && start < to);
   }
 
