@@ -18,6 +18,14 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
   ['cp949', KOREAN],
   ['cp950', 'big5'],
   ['windows-950', 'big5'],
+  // As ICU calls them, whose names Workstation declares.
+  ['windows-949-2000', KOREAN],
+  ['ibm-949_p11a-1999', KOREAN],
+  ['windows-936-2000', 'gbk'],
+  ['ibm-1386_p100-2001', 'gbk'],
+  ['windows-950-2000', 'big5'],
+  ['ibm-943_p15a-2003', 'shift_jis'],
+  ['ibm-943_p130-1999', 'shift_jis'],
 ]);
 
 /** Windows-1252 where it differs from Latin-1 (some Node versions decode these as Latin-1). */
