@@ -1,7 +1,8 @@
 // Names of clones from a stream, one a line: as they stand, or as JSON objects that hold a "name" and what the caller
-// wants to get back beside the result.
+// wants to get back beside the result; or a table with a head.
 import { usageError } from '../core/errors.ts';
 import { MOST_CLONES, type CloneName } from '../operations/clone-names.ts';
+import { parseNameTable } from './name-table.ts';
 
 /** More than as many names of full length take, with room for what JSON objects carry. */
 const MOST_CHARACTERS = 64 * 1024 * 1024;
@@ -29,11 +30,14 @@ export async function readNames(
 
 /** Blank lines and blanks around a line count for nothing. @throws VmdkError `usage`. */
 export function parseNames(text: string): (string | CloneName)[] {
+  const plain = text.replace(/^\ufeff/, '');
+  const table = parseNameTable(plain);
+  if (table !== undefined) {
+    if (table.length > MOST_CLONES) throw tooLong(`more than ${MOST_CLONES} names`);
+    return table;
+  }
   const names: (string | CloneName)[] = [];
-  for (const [index, raw] of text
-    .replace(/^\ufeff/, '')
-    .split('\n')
-    .entries()) {
+  for (const [index, raw] of plain.split('\n').entries()) {
     const line = raw.trim();
     if (line === '') continue;
     names.push(line.startsWith('{') ? parseObject(line, index + 1) : line);

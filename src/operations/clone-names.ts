@@ -13,7 +13,10 @@ export interface NameRequest {
   readonly names?: readonly (string | CloneName)[] | undefined;
   /** How many names to make of the template. Default 1. */
   readonly count?: number | undefined;
-  /** `{n}` is the number, `{n:03}` with at least three digits, `{base}` the base's name; `{{` and `}}` are braces. */
+  /**
+   * `{n}` is the number, `{n:03}` with at least three digits, `{base}` the base's name; `{{` and `}}` are braces.
+   * `{01..20}` counts by itself, and excludes count and start.
+   */
   readonly template?: string | undefined;
   /** The first number. Default 1. */
   readonly start?: number | undefined;
@@ -88,7 +91,8 @@ function listedNames(request: NameRequest): CloneName[] {
   });
 }
 
-function countedNames({ count = 1, template, start = 1 }: NameRequest, base: string): CloneName[] {
+function countedNames(request: NameRequest, base: string): CloneName[] {
+  const { count = 1, template, start = 1 } = withRange(request);
   if (!Number.isInteger(count) || count < 1 || count > MOST_CLONES) {
     throw usageError(`the count of clones is a whole number from 1 to ${MOST_CLONES}, not ${count}`);
   }
@@ -107,6 +111,27 @@ function countedNames({ count = 1, template, start = 1 }: NameRequest, base: str
   return Array.from({ length: count }, (_, index) => ({ name: filled(parts, base, start + index) }));
 }
 
+const RANGE = /(?<!\{)\{(\d{1,9})\.\.(\d{1,9})\}/;
+
+/** A template with a range as the count, the start and the template without one that it stands for. */
+function withRange(request: NameRequest): NameRequest {
+  const { template, count, start } = request;
+  const [token, first = '', last = ''] = RANGE.exec(template ?? '') ?? [];
+  if (template === undefined || token === undefined) return request;
+  if (count !== undefined || start !== undefined) {
+    throw usageError(`the template "${template}" counts by itself: leave the count and the start number out`);
+  }
+  if (Number(last) < Number(first)) {
+    throw usageError(`the range ${token} ends before it begins`, 'The smaller number comes first: {01..20}.');
+  }
+  const width = first.startsWith('0') ? first.length : 1;
+  return {
+    template: template.replace(token, `{n:${width}}`),
+    start: Number(first),
+    count: Number(last) - Number(first) + 1,
+  };
+}
+
 type TemplatePart = string | { readonly width: number } | { readonly base: true };
 
 function parseTemplate(template: string): TemplatePart[] {
@@ -118,7 +143,7 @@ function parseTemplate(template: string): TemplatePart[] {
     else if (/[{}]/.test(token)) {
       throw usageError(
         `the template "${template}" holds ${token}, which stands for nothing`,
-        'Known are {n}, {n:02} and {base}; {{ and }} are braces.',
+        'Known are {n}, {n:02}, {01..20} and {base}; {{ and }} are braces.',
       );
     } else parts.push(token);
   }

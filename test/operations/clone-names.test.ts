@@ -45,6 +45,16 @@ describe('a template', () => {
     }
   });
 
+  it('with a range counts by itself', () => {
+    expect(namesOf({ template: 'lab-{08..10}' })).toEqual(['lab-08', 'lab-09', 'lab-10']);
+    expect(namesOf({ template: '{base}-{9..10}' })).toEqual(['golden-9', 'golden-10']);
+    expect(namesOf({ template: 'one-{7..7}' })).toEqual(['one-7']);
+    expect(refusal({ template: 'lab-{2..1}' })).toMatch(/ends before it begins/);
+    expect(refusal({ template: 'lab-{1..2}', count: 2 })).toMatch(/counts by itself/);
+    expect(refusal({ template: 'lab-{1..2}-{3..4}' })).toMatch(/stands for nothing/);
+    expect(refusal({ template: 'lab-{1..200000}' })).toMatch(/count of clones/);
+  });
+
   it('is refused with counts and numbers out of range', () => {
     for (const count of [0, -1, 1.5, Number.NaN, MOST_CLONES + 1]) {
       expect(refusal({ count }), String(count)).toMatch(/count of clones/);

@@ -1,0 +1,32 @@
+// Names of clones as a table on standard input.
+import { describe, expect, it } from 'vitest';
+import { parseNames } from '../../src/cli/name-lines.ts';
+
+describe('a table of names', () => {
+  it('has a head, and gives back every cell that is filled', () => {
+    const text =
+      '\ufeffName,mac,Owner\r\nweb-1,00:50:56:00:00:01,"Doe, Jane"\r\n\r\nweb-2,,"says ""hi""\nthere"\r\n';
+    expect(parseNames(text)).toEqual([
+      { name: 'web-1', mac: '00:50:56:00:00:01', Owner: 'Doe, Jane' },
+      { name: 'web-2', Owner: 'says "hi"\nthere' },
+    ]);
+  });
+
+  it.each([';', '\t'])('may be separated by %j', (mark) => {
+    expect(parseNames(`mac${mark}name\nx${mark}a\n`)).toEqual([{ mac: 'x', name: 'a' }]);
+  });
+
+  it('is none when no column is called "name"', () => {
+    expect(parseNames('a, b\nname\n')).toEqual(['a, b', 'name']);
+  });
+
+  it.each([
+    ['name,mac\n,x\n', /line 2: the row has no name/],
+    ['name,mac\na,b,c\n', /line 2: 3 cells below a head of 2/],
+    ['name,mac\n\n"a,b\nc,d\n', /line 3: a quote is opened/],
+    ['name,mac,mac\na\n', /two columns "mac"/],
+    [`name,mac\n${'x,y\n'.repeat(100_001)}`, /more than 100000 names/],
+  ])('that is wrong is refused with its line (%#)', (text, why) => {
+    expect(() => parseNames(text)).toThrow(why);
+  });
+});
