@@ -9,11 +9,7 @@ import type { PathMapping } from './chain-options.ts';
  */
 export function parentCandidates(hint: string, childPath: string, pathMap: readonly PathMapping[]): string[] {
   const folder = dirname(childPath);
-  const candidates: string[] = [];
-  for (const mapping of pathMap) {
-    const mapped = mappedPath(hint, mapping);
-    if (mapped !== undefined) candidates.push(mapped);
-  }
+  const candidates = mappedPaths(hint, pathMap);
   const path = withoutDatastore(hint).replaceAll('\\', '/');
   const windowsAbsolute = /^[a-z]:\//i.test(path) || path.startsWith('//');
   if (!isAbsolute(path) && !windowsAbsolute) {
@@ -28,6 +24,11 @@ export function parentCandidates(hint: string, childPath: string, pathMap: reado
     candidates.push(join(dirname(folder), lastFolder, name));
   }
   return [...new Set(candidates)];
+}
+
+/** Where the caller's path maps lead a hint, in their order. */
+export function mappedPaths(hint: string, pathMap: readonly PathMapping[]): string[] {
+  return pathMap.map((mapping) => mappedPath(hint, mapping)).filter((path) => path !== undefined);
 }
 
 /**

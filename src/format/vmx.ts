@@ -32,6 +32,8 @@ export interface VmxDevice {
   /** The redo log in use; missing when empty. */
   readonly redo?: string;
   readonly ctkEnabled?: boolean;
+  /** Of its controller, when other machines share the bus: `virtual` or `physical`. */
+  readonly sharedBus?: string;
   /** Of its controller: `lsilogic`, `pvscsi`, … */
   readonly virtualDev?: string;
 }
@@ -160,6 +162,7 @@ function readDevice(
   const deviceType = nonEmpty(values.get('devicetype'));
   const mode = nonEmpty(values.get('mode'))?.toLowerCase() ?? 'persistent';
   const sharing = nonEmpty(values.get('sharing'))?.toLowerCase();
+  const shared = nonEmpty(dictionary.get(`${controller}${bus}.sharedBus`))?.toLowerCase();
   // IDE channels are there without being said.
   const controllerGone = truth(dictionary.get(`${controller}${bus}.present`)) === false;
   return {
@@ -178,6 +181,7 @@ function readDevice(
         sharing === 'none' || sharing === 'sharing-none' || sharing === 'nosharing' ? undefined : sharing,
       redo: nonEmpty(values.get('redo')),
       ctkEnabled: truth(values.get('ctkenabled')),
+      sharedBus: shared === 'none' ? undefined : shared,
       virtualDev: nonEmpty(dictionary.get(`${controller}${bus}.virtualDev`)),
     }),
   };

@@ -12,7 +12,7 @@ const WINDOWS_SHARE = /^\\\\[^\\]/;
 const WINDOWS_DRIVE = /^[a-z]:([\\/]|$)/i;
 
 /** Throws VmdkError `not-a-file-name` unless `name` may be the name of a file here. `by` is the disk that holds it. */
-export function assertFileName(name: string, what: 'extent' | 'parent', by: string): void {
+export function assertFileName(name: string, what: string, by: string): void {
   const found = foreignName(name);
   if (found === undefined) return;
   throw new VmdkError(

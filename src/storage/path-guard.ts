@@ -24,6 +24,10 @@ export interface PathGuard {
   assertExtentAllowed(extentPath: string, descriptorRealPath: string): Promise<ResolvedPath>;
   /** The file behind a parent's name; the same errors. `childRealPath` is free of symbolic links. */
   assertParentAllowed(parentPath: string, childRealPath: string): Promise<ResolvedPath>;
+  /** The file behind a disk's name in the .vmx at `machineRealPath`, by the rule for parents; the same errors. */
+  assertDiskAllowed(diskPath: string, machineRealPath: string): Promise<ResolvedPath>;
+  /** The file behind another name in a .vmx (nvram and the like), by the rule for extents; the same errors. */
+  assertCompanionAllowed(path: string, machineRealPath: string): Promise<ResolvedPath>;
   /** What the user named: any path, within `confine` when there is one. Kinds are left to `open`. */
   assertNamedAllowed(path: string): Promise<ResolvedPath>;
 }
@@ -44,8 +48,8 @@ interface Roots {
 /** One judgement: what is asked for, where that may be, and how to say so. */
 interface Question {
   readonly name: string;
-  readonly what: 'extent' | 'parent';
-  /** The disk that names it. */
+  readonly what: 'extent' | 'parent' | 'disk' | 'file';
+  /** The disk or machine that names it. */
   readonly by: string;
   readonly within: Folder;
 }
@@ -55,20 +59,19 @@ export function createPathGuard(options: PathGuardOptions): PathGuard {
   const { store } = options;
   let looking: Promise<Roots> | undefined;
   const roots = (): Promise<Roots> => (looking ??= lookUpRoots(options));
+  const ownFolder = async (what: Question['what'], name: string, by: string): Promise<ResolvedPath> =>
+    judge(store, { name, what, by, within: posix.dirname(by) }, await roots());
+  const neighbours = async (what: Question['what'], name: string, by: string): Promise<ResolvedPath> => {
+    const own = posix.dirname(by);
+    const holder = posix.dirname(own);
+    // Below `/` lies everything: there, neighbours are not worth that.
+    return judge(store, { name, what, by, within: holder === '/' ? own : holder }, await roots());
+  };
   return {
-    assertExtentAllowed: async (extentPath, descriptorRealPath) => {
-      const within = posix.dirname(descriptorRealPath);
-      const question: Question = { name: extentPath, what: 'extent', by: descriptorRealPath, within };
-      return judge(store, question, await roots());
-    },
-    assertParentAllowed: async (parentPath, childRealPath) => {
-      const own = posix.dirname(childRealPath);
-      const holder = posix.dirname(own);
-      // Below `/` lies everything: there, neighbours are not worth that.
-      const within = holder === '/' ? own : holder;
-      const question: Question = { name: parentPath, what: 'parent', by: childRealPath, within };
-      return judge(store, question, await roots());
-    },
+    assertExtentAllowed: (path, descriptor) => ownFolder('extent', path, descriptor),
+    assertParentAllowed: (path, child) => neighbours('parent', path, child),
+    assertDiskAllowed: (path, machine) => neighbours('disk', path, machine),
+    assertCompanionAllowed: (path, machine) => ownFolder('file', path, machine),
     assertNamedAllowed: async (path) => {
       assertPath(path);
       const { confineReal } = await roots();
