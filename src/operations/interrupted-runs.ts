@@ -93,12 +93,18 @@ function inOrder({ units }: Journal, some: readonly JournalUnit[]): JournalUnit[
   return units.filter((unit) => chosen.has(unit));
 }
 
-function assertGone({ owner }: JournalFolder, path: string, { runs, takeOver }: FindRunsOptions): void {
+/** @throws VmdkError `run-in-progress` (conflict) unless the owner of a journal folder is known to be gone. */
+export function assertGone(
+  { owner }: Pick<JournalFolder, 'owner'>,
+  path: string,
+  { runs, takeOver }: FindRunsOptions,
+  doing = 'making clones',
+): void {
   if (owner === undefined) return;
   const state = runs.stateOf(owner);
   if (state === 'gone' || (state === 'unknown' && takeOver === true)) return;
   const running = state === 'running';
-  throw new VmdkError('conflict', 'run-in-progress', 'another run is making clones in this folder', {
+  throw new VmdkError('conflict', 'run-in-progress', `another run is ${doing} in this folder`, {
     path,
     found: running ? `process ${owner.pid}, which runs` : `process ${owner.pid} of another host`,
     expected: 'no journal, or one whose process is gone',
@@ -109,7 +115,7 @@ function assertGone({ owner }: JournalFolder, path: string, { runs, takeOver }: 
 }
 
 /** Symbolic links lead out: what is ours was made as a folder. */
-async function assertRealFolder(store: FileStore, path: string): Promise<void> {
+export async function assertRealFolder(store: FileStore, path: string): Promise<void> {
   const found = await store.resolve(path);
   if (found.path === path && found.kind === 'folder') return;
   throw new VmdkError('refused', 'bad-journal', 'what looks like a journal folder was not made by vmdkit', {

@@ -16,6 +16,7 @@ import {
   type JournalUnit,
   type RunOwner,
 } from './journal.ts';
+import { claimName, isEmptyFile, removeFolderIfThere, removeIfThere, writeWhole } from './tidy.ts';
 
 /** A journal folder and what it promises. */
 export interface Staging {
@@ -45,13 +46,7 @@ export async function openStaging(
   const staging = { store, into, path, journal, claims: new Set<string>(), durable };
   await store.makeFolder(path);
   try {
-    const file = await store.create(join(path, JOURNAL_FILE));
-    try {
-      await file.write(encodeJournal(journal), 0);
-      if (durable) await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeWhole(store, join(path, JOURNAL_FILE), encodeJournal(journal), durable);
     if (durable) await store.syncFolder(path);
     if (durable) await store.syncFolder(into);
     await store.makeFolder(join(path, MADE_FOLDER));
@@ -196,7 +191,7 @@ async function placeFiles(staging: Staging, unit: JournalUnit): Promise<PlacedUn
     else if (!(await store.exists(to))) return 'missing';
   }
   for (const { to } of moves) {
-    if ((await isEmptyFile(store, to)) || (await claimed(store, to))) continue;
+    if ((await isEmptyFile(store, to)) || (await claimName(store, to))) continue;
     await freePlaces(staging, unit);
     return 'taken';
   }
@@ -293,44 +288,6 @@ async function createClaim(store: FileStore, path: string): ReturnType<FileStore
   } catch (error) {
     if (isVmdkError(error, 'file-exists')) throw targetExists(path, error);
     throw error;
-  }
-}
-
-/** A file of our making that has no content yet; what a link leads to is none. */
-async function isEmptyFile(store: FileStore, path: string): Promise<boolean> {
-  try {
-    const found = await store.resolve(path);
-    return found.kind === 'file' && found.size === 0 && found.path === path;
-  } catch (error) {
-    if (isVmdkError(error)) return false;
-    throw error;
-  }
-}
-
-/** False when anything has the name, be it a link that leads nowhere. */
-async function claimed(store: FileStore, path: string): Promise<boolean> {
-  try {
-    await (await store.create(path)).close();
-    return true;
-  } catch (error) {
-    if (isVmdkError(error, 'file-exists')) return false;
-    throw error;
-  }
-}
-
-async function removeIfThere(store: FileStore, path: string): Promise<void> {
-  await ifThere(() => store.remove(path));
-}
-
-async function removeFolderIfThere(store: FileStore, path: string): Promise<void> {
-  await ifThere(() => store.removeFolder(path));
-}
-
-async function ifThere(removal: () => Promise<void>): Promise<void> {
-  try {
-    await removal();
-  } catch (error) {
-    if (!isVmdkError(error, 'file-missing')) throw error;
   }
 }
 
