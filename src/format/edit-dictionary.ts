@@ -34,8 +34,10 @@ export function editDictionary(
   const eol = usualEnd(lines);
   for (const [name, value] of Object.entries(edits)) {
     const key = checkedName(name);
+    const known = dictionary.entries.filter((entry) => entry.key === key);
     if (value === null) removeAll(lines, key);
-    else setValue(lines, { name, key, content: encoded(value, name, dictionary), eol });
+    else if (known.length === 0 || known.some((entry) => entry.value !== value))
+      setValue(lines, { name, key, content: encoded(value, name, dictionary), eol });
   }
   return parseDictionary(printDictionary({ lines }), dictionary.path);
 }
