@@ -49,6 +49,27 @@ export type {
 } from './operations/clone-types.ts';
 export type { BaseOptions as CloneBaseOptions } from './operations/clone-bases.ts';
 export type { CloneName, NameRequest } from './operations/clone-names.ts';
+export { applyChangeSet, type ChangeSet, type ChangeSetOptions } from './operations/change-set.ts';
+export {
+  findInterrupted,
+  settleChangeSets,
+  type InterruptedChanges,
+  type SettledChanges,
+  type SettleOptions,
+} from './operations/settle-changes.ts';
+export type {
+  CreateChange,
+  CreateTogetherChange,
+  FileChange,
+  FileContent,
+  FolderChange,
+  NewFile,
+  PatchChange,
+  RemoveChange,
+  RemoveFolderChange,
+  RenameChange,
+  ReplaceChange,
+} from './operations/file-change.ts';
 export type { Runs } from './operations/run-owner.ts';
 export type { RunOwner } from './operations/journal.ts';
 

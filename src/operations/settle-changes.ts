@@ -30,6 +30,9 @@ export interface InterruptedChanges {
   readonly request: string;
   /** What settling will do with it. */
   readonly fate: 'undone' | 'finished';
+}
+
+interface FoundRun extends InterruptedChanges {
   readonly run: ChangeRun;
   readonly folder: ChangeFolder;
 }
@@ -58,7 +61,8 @@ export async function findInterrupted(
   root: string,
   options: SettleOptions = {},
 ): Promise<readonly InterruptedChanges[]> {
-  return (await locate(store, root, options)).runs;
+  const { runs } = await locate(store, root, options);
+  return runs.map(({ path, label, request, fate }) => ({ path, label, request, fate }));
 }
 
 /**
@@ -87,7 +91,7 @@ export async function settleChangeSets(
 }
 
 interface Located {
-  readonly runs: readonly InterruptedChanges[];
+  readonly runs: readonly FoundRun[];
   /** Folders in this root whose journal is gone: nothing is left to do. */
   readonly orphans: readonly string[];
 }
@@ -95,7 +99,7 @@ interface Located {
 async function locate(store: FileStore, root: string, options: SettleOptions): Promise<Located> {
   if (!(await store.exists(root))) return { runs: [], orphans: [] };
   const { path: into } = await store.resolve(root);
-  const runs = new Map<string, InterruptedChanges>();
+  const runs = new Map<string, FoundRun>();
   const orphans: string[] = [];
   for (const name of (await store.list(into)).sort()) {
     const folder = parseChangeFolder(name);
@@ -115,7 +119,7 @@ async function followPart(
   path: string,
   random: string,
   options: SettleOptions,
-): Promise<InterruptedChanges | undefined> {
+): Promise<FoundRun | undefined> {
   await assertRealFolder(store, path);
   const first = await firstRootOf(store, path);
   if (first === undefined) return undefined;
@@ -137,7 +141,7 @@ async function readRun(
   into: string,
   folder: ChangeFolder,
   { runs = localRuns(), takeOver }: SettleOptions,
-): Promise<InterruptedChanges> {
+): Promise<FoundRun> {
   const path = posix.join(into, folder.name);
   assertGone(folder, path, { runs, takeOver }, 'changing files');
   await assertRealFolder(store, path);
