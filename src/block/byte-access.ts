@@ -1,4 +1,5 @@
 // Byte ranges over sectors: the unaligned ends are read whole and cut, or read, changed and written back.
+import { allocateRoom } from '../core/room.ts';
 import { roundDown, roundUp, SECTOR_BYTES, type Bytes, type Sectors } from '../core/units.ts';
 import { sectorRange } from './sector-range.ts';
 import type { SectorSource, SectorTarget } from './sector-source.ts';
@@ -10,7 +11,7 @@ export async function readBytes(source: SectorSource, at: Bytes, into: Uint8Arra
   const end = roundUp(at + into.length, SECTOR_BYTES);
   const range = sectorRange(start / SECTOR_BYTES, (end - start) / SECTOR_BYTES);
   if (start === at && end === at + into.length) return source.read(range, into);
-  const whole = Buffer.allocUnsafe(end - start);
+  const whole = allocateRoom(end - start);
   await source.read(range, whole);
   into.set(whole.subarray(at - start, at - start + into.length));
 }

@@ -1,5 +1,6 @@
 // Copies contents without copying nothing: only data runs are read, and of those only stretches that are not zero
 // are written. Progress counts the bytes of data, not the virtual size.
+import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { readRuns, walkRuns, wholeOf } from './read-runs.ts';
@@ -93,7 +94,7 @@ async function inLanes<T>(
   let failed = false;
   const lane = async (): Promise<void> => {
     // One buffer a lane: fresh memory for every chunk costs as much as reading into it.
-    const room = Buffer.allocUnsafe(CHUNK_SECTORS * SECTOR_BYTES);
+    const room = allocateRoom(CHUNK_SECTORS * SECTOR_BYTES);
     while (!failed) {
       const next = await items.next();
       if (next.done === true) return;

@@ -1,5 +1,6 @@
 // Carries out a plan: turns runs into as few reads of files as it can, in file order, several in flight.
 // Cost follows runs: neighbours in a file become one read, however the guest orders them.
+import { allocateRoom } from '../core/room.ts';
 import type { Sectors } from '../core/units.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { DataOrigin, RunList } from './run-list.ts';
@@ -96,7 +97,7 @@ async function carryOut(runs: RunList, members: readonly number[], into: Uint8Ar
     return;
   }
   const from = runs.offsetAt(first);
-  const scratch = Buffer.allocUnsafe(fileEndOf(runs, members[members.length - 1]!) - from);
+  const scratch = allocateRoom(fileEndOf(runs, members[members.length - 1]!) - from);
   await origin.read(scratch, from, 0);
   for (const index of members) {
     targetOf(runs, index, into).set(

@@ -1,5 +1,6 @@
 // Contents as Node streams: backpressure is theirs, reading ahead is ours. Bytes at both ends may be unaligned.
 import { Readable, Writable } from 'node:stream';
+import { allocateRoom } from '../core/room.ts';
 import { SECTOR_BYTES, type Bytes } from '../core/units.ts';
 import { readBytes, writeBytes } from './byte-access.ts';
 import type { SectorSource, SectorTarget } from './sector-source.ts';
@@ -26,7 +27,7 @@ export function createReadStream(source: SectorSource, options: ReadStreamOption
   let ahead: Promise<Buffer> | undefined;
   const readNext = (): Promise<Buffer> | undefined => {
     if (at >= end) return undefined;
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES - (at % CHUNK_BYTES), end - at));
+    const chunk = allocateRoom(Math.min(CHUNK_BYTES - (at % CHUNK_BYTES), end - at));
     const reading = readBytes(source, at as Bytes, chunk).then(() => chunk);
     reading.catch(() => undefined);
     at += chunk.length;

@@ -3,6 +3,7 @@
 import { assertWithin, sectorRange, type SectorRange } from '../block/sector-range.ts';
 import type { SectorTarget } from '../block/sector-source.ts';
 import { RangeLock } from '../core/range-lock.ts';
+import { allocateRoom } from '../core/room.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { WritableDisk } from '../disk/disk.ts';
 import type { Chain } from './chain.ts';
@@ -110,7 +111,7 @@ export class LeafWriter {
     end: number,
     part: Uint8Array,
   ): Promise<Uint8Array> {
-    const whole = Buffer.allocUnsafe((end - start) * SECTOR_BYTES);
+    const whole = allocateRoom((end - start) * SECTOR_BYTES);
     const head = sectorRange(start, from - start);
     const tail = sectorRange(to, end - to);
     await Promise.all([

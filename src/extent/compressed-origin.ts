@@ -2,6 +2,7 @@
 // inflated grains are kept, so that small reads within one do not inflate it again.
 import type { DataOrigin } from '../block/run-list.ts';
 import { VmdkError, type ErrorContext } from '../core/errors.ts';
+import { allocateRoom } from '../core/room.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { SparseHeader } from '../format/sparse-header.ts';
 import { GRAIN_MARKER_BYTES, GrainMarker } from '../format/stream-marker.ts';
@@ -56,7 +57,7 @@ async function inflateGrain(
   const grainBytes = header.grainSize * SECTOR_BYTES;
   const place = { path: file.path, offset, sector: lba };
   // One read takes header and grain: a compressed grain is hardly ever larger than the grain.
-  const guess = Buffer.allocUnsafe(Math.min(fileBytes - offset, grainBytes + 2 * SECTOR_BYTES));
+  const guess = allocateRoom(Math.min(fileBytes - offset, grainBytes + 2 * SECTOR_BYTES));
   if (guess.length < GRAIN_MARKER_BYTES) throw damaged('the grain lies past the end of the file', place);
   await file.readExactly(guess, offset);
   const marker = GrainMarker.decode(guess);
@@ -86,7 +87,7 @@ async function inflateGrain(
   }
   let stored = guess.subarray(GRAIN_MARKER_BYTES, end);
   if (end > guess.length) {
-    stored = Buffer.allocUnsafe(marker.size);
+    stored = allocateRoom(marker.size);
     await file.readExactly(stored, offset + GRAIN_MARKER_BYTES);
   }
   try {

@@ -1,5 +1,6 @@
 // Checks an ESX delta (COWD): directory, tables, entries, who has which sector. There is one copy of everything, so
 // only freeSector can be put right; its tables and grains stand in the order of their first use.
+import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, roundUp, SECTOR_BYTES } from '../core/units.ts';
 import { COWD_FLAGS, COWD_TABLE_SECTORS, CowdHeaderStruct, type CowdHeader } from '../format/cowd-header.ts';
 import { decodeTable } from '../format/tables.ts';
@@ -76,7 +77,7 @@ async function readDirectory(check: ExtentCheck, header: CowdHeader): Promise<Ui
     log.error('TRUNC', detail, message);
     return undefined;
   }
-  const bytes = Buffer.allocUnsafe(length);
+  const bytes = allocateRoom(length);
   await file.readExactly(bytes, at);
   return decodeTable(bytes);
 }

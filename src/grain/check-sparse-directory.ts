@@ -1,5 +1,6 @@
 // The grain directories of a hosted sparse extent, judged entry by entry: which tables can be walked, and by which
 // copy. Only entries that count are looked at: VMware leaves junk behind them.
+import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_FLAGS, SparseExtentHeader, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
 import { decodeTable } from '../format/tables.ts';
@@ -138,7 +139,7 @@ async function readEntries(
     log.error('TRUNC', { ...where, offset: fileBytes }, message);
     return undefined;
   }
-  const bytes = Buffer.allocUnsafe(length);
+  const bytes = allocateRoom(length);
   await file.readExactly(bytes, offset * SECTOR_BYTES);
   return decodeTable(bytes);
 }

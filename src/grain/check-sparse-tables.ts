@@ -1,5 +1,6 @@
 // Reads the tables of a hosted sparse extent for a check: many at once, each by its own place, those that lie one
 // after the other in one read.
+import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { ZERO_GRAIN } from '../format/sparse-header.ts';
 import { decodeTable } from '../format/tables.ts';
@@ -38,7 +39,7 @@ export async function readBatch(
     if (place > ZERO_GRAIN && place !== UNUSABLE) {
       const together = tableBytes % SECTOR_BYTES === 0;
       while (together && to < count && places[first + to] === place + (to - from) * step) to++;
-      const bytes = Buffer.allocUnsafe((to - from) * tableBytes);
+      const bytes = allocateRoom((to - from) * tableBytes);
       await file.readExactly(bytes, place * SECTOR_BYTES);
       if (from === 0 && to === count) return decodeTable(bytes);
       entries ??= new Uint32Array(count * perTable);

@@ -1,5 +1,6 @@
 // Reads small things that lie near one another out of a file: one read serves those that follow. A window is never
 // written to again, so what was given out stays good.
+import { allocateRoom } from '../core/room.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 
 export class ByteWindow {
@@ -28,7 +29,7 @@ export class ByteWindow {
     const wanted = Math.max(0, Math.min(length, this.#fileBytes - at));
     const known = this.peek(at, wanted);
     if (known !== undefined) return known;
-    const bytes = Buffer.allocUnsafe(Math.min(Math.max(wanted, this.#span), this.#fileBytes - at));
+    const bytes = allocateRoom(Math.min(Math.max(wanted, this.#span), this.#fileBytes - at));
     await this.#file.readExactly(bytes, at);
     this.#bytes = bytes;
     this.#start = at;

@@ -5,6 +5,7 @@ import type { SectorRange } from '../block/sector-range.ts';
 import { MAP_RUN_LIMIT } from '../block/sector-source.ts';
 import { VmdkError } from '../core/errors.ts';
 import type { OnFinding } from '../core/finding.ts';
+import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { COWD_ENTRIES_PER_TABLE, COWD_TABLE_SECTORS, type CowdHeader } from '../format/cowd-header.ts';
 import { decodeTable } from '../format/tables.ts';
@@ -73,7 +74,7 @@ export class CowdGrains implements GrainMap {
       );
     }
     memory.reserveDirectory(header.numGDEntries * 4, file.path);
-    const bytes = Buffer.allocUnsafe(header.numGDEntries * 4);
+    const bytes = allocateRoom(header.numGDEntries * 4);
     await file.readExactly(bytes, header.gdOffset * SECTOR_BYTES);
     return new CowdGrains(file, header, decodeTable(bytes), fileSectors, origin, onFinding, memory);
   }
@@ -154,7 +155,7 @@ export class CowdGrains implements GrainMap {
         },
       );
     }
-    const bytes = Buffer.allocUnsafe(COWD_TABLE_SECTORS * SECTOR_BYTES);
+    const bytes = allocateRoom(COWD_TABLE_SECTORS * SECTOR_BYTES);
     await this.#file.readExactly(bytes, place * SECTOR_BYTES);
     return decodeTable(bytes);
   }

@@ -4,6 +4,7 @@ import type { DataOrigin, RunList } from '../block/run-list.ts';
 import type { SectorRange } from '../block/sector-range.ts';
 import { MAP_RUN_LIMIT } from '../block/sector-source.ts';
 import { VmdkError } from '../core/errors.ts';
+import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import {
   SESPARSE_DIRECTORY_ALLOCATED,
@@ -122,7 +123,7 @@ export class SeSparseGrains implements GrainMap {
   }
 
   async #loadTable(table: number): Promise<Uint32Array> {
-    const bytes = Buffer.allocUnsafe(SESPARSE_TABLE_SECTORS * SECTOR_BYTES);
+    const bytes = allocateRoom(SESPARSE_TABLE_SECTORS * SECTOR_BYTES);
     await this.#file.readExactly(bytes, this.#placeOf(table) * SECTOR_BYTES);
     return decodeTable(bytes);
   }
@@ -148,7 +149,7 @@ async function readDirectory(
   const directory = new Uint32Array(tables).fill(NO_TABLE);
   for (let done = 0; done < tables; done += READ_AT_ONCE / 8) {
     const count = Math.min(READ_AT_ONCE / 8, tables - done);
-    const bytes = Buffer.allocUnsafe(count * 8);
+    const bytes = allocateRoom(count * 8);
     await file.readExactly(bytes, start + done * 8);
     const halves = decodeTable(bytes);
     for (let index = 0; index < count; index++) {

@@ -1,6 +1,7 @@
 // Reads a grain directory and its tables off a hosted sparse extent: few large reads, every number checked before
 // it sizes or places anything. Only entries that count are looked at: VMware leaves junk behind them.
 import { VmdkError } from '../core/errors.ts';
+import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_FLAGS, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
 import { decodeTable } from '../format/tables.ts';
@@ -60,7 +61,7 @@ export async function readDirectory(
   memory.reserveDirectory(length, file.path);
   const entries = new Uint32Array(length / 4);
   for (let done = 0; done < length; done += READ_AT_ONCE) {
-    const bytes = Buffer.allocUnsafe(Math.min(READ_AT_ONCE, length - done));
+    const bytes = allocateRoom(Math.min(READ_AT_ONCE, length - done));
     await file.readExactly(bytes, offset * SECTOR_BYTES + done);
     entries.set(decodeTable(bytes), done / 4);
   }
@@ -109,7 +110,7 @@ export async function readTables(
     }
     while (to < count && places[to] === place + (to - from) * tableSectors && tableBytes % SECTOR_BYTES === 0)
       to++;
-    const bytes = Buffer.allocUnsafe((to - from) * tableBytes);
+    const bytes = allocateRoom((to - from) * tableBytes);
     await context.file.readExactly(bytes, place * SECTOR_BYTES);
     entries.set(decodeTable(bytes), from * perTable);
     from = to;

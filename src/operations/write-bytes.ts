@@ -4,6 +4,7 @@ import { writeBytes } from '../block/byte-access.ts';
 import { sectorRange } from '../block/sector-range.ts';
 import type { WritableChain } from '../chain/writable-chain.ts';
 import { usageError } from '../core/errors.ts';
+import { allocateRoom } from '../core/room.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { roundDown, roundUp, SECTOR_BYTES, type Bytes } from '../core/units.ts';
@@ -61,7 +62,7 @@ export async function zeroBytes(
 export async function* chunksOf(file: RandomAccessFile): AsyncGenerator<Uint8Array> {
   const size = await file.size();
   for (let at = 0; at < size; at += CHUNK_BYTES) {
-    const chunk = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - at));
+    const chunk = allocateRoom(Math.min(CHUNK_BYTES, size - at));
     await file.readExactly(chunk, at);
     yield chunk;
   }
