@@ -1,31 +1,41 @@
-// Finds the zeros in a buffer at the speed of memory: Buffer.compare against zeros, 4 KiB at a time.
+// Finds the zeros in a buffer at the speed of memory: Buffer.compare against zeros, 4 KiB at a time, and only where a
+// few bytes that are looked at first are all zero.
 
 const STEP = 4096;
 const ZEROS = Buffer.alloc(STEP);
 
+/** Distance of the bytes that are looked at first: data is seldom zero at all of them. */
+const GLANCE = 509;
+
 /** True when every byte of `data` is zero. */
 export function isZero(data: Uint8Array): boolean {
-  for (let at = 0; at < data.length; at += STEP) {
-    if (!zeroAt(data, at, Math.min(at + STEP, data.length))) return false;
+  const view = viewOf(data);
+  for (let at = 0; at < view.length; at += STEP) {
+    if (!zeroAt(view, at, Math.min(at + STEP, view.length))) return false;
   }
   return true;
 }
 
 /** Calls `found(start, end)` for each stretch that is not all zero, in bytes, cut at multiples of 4 KiB. */
 export function eachNonZero(data: Uint8Array, found: (start: number, end: number) => void): void {
+  const view = viewOf(data);
   let start = -1;
-  for (let at = 0; at < data.length; at += STEP) {
-    if (zeroAt(data, at, Math.min(at + STEP, data.length))) {
+  for (let at = 0; at < view.length; at += STEP) {
+    if (zeroAt(view, at, Math.min(at + STEP, view.length))) {
       if (start >= 0) found(start, at);
       start = -1;
     } else if (start < 0) {
       start = at;
     }
   }
-  if (start >= 0) found(start, data.length);
+  if (start >= 0) found(start, view.length);
 }
 
-function zeroAt(data: Uint8Array, start: number, end: number): boolean {
-  const view = Buffer.from(data.buffer, data.byteOffset + start, end - start);
-  return view.compare(ZEROS, 0, end - start) === 0;
+function viewOf(data: Uint8Array): Buffer {
+  return Buffer.from(data.buffer, data.byteOffset, data.length);
+}
+
+function zeroAt(view: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at += GLANCE) if (view[at] !== 0) return false;
+  return view.compare(ZEROS, 0, end - start, start, end) === 0;
 }
