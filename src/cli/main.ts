@@ -64,7 +64,7 @@ function createContext(args: Arguments, controller: AbortController): CommandCon
     signal: controller.signal,
     stdout,
     stdin: process.stdin,
-    store: createNodeFileStore({ native: !args.flag('no-native') }),
+    store: createNodeFileStore({ native: !args.flag('no-native'), lookUps: 'sync' }),
     paint,
     talk: (text) => (quiet ? undefined : say(legible(text))),
     warn: (text) => (quiet ? undefined : say(`vmdkit: ${paint('yellow', 'warning:')} ${legible(text)}`)),

@@ -22,25 +22,45 @@ export function nodeCall<T = void>(
   });
 }
 
-export function openFd(action: StoreAction, path: string, flags: number): Promise<number> {
-  return nodeCall(action, path, (done) => fs.open(path, flags, 0o666, done));
-}
-
-export function closeFd(path: string, fd: number): Promise<void> {
-  return nodeCall('close', path, (done) => fs.close(fd, done));
-}
-
 export function syncFd(path: string, fd: number): Promise<void> {
   return nodeCall('sync', path, (done) => fs.fsync(fd, done));
 }
 
-/** Follows symbolic links. */
-export function statPath(action: StoreAction, path: string): Promise<fs.BigIntStats> {
-  return nodeCall(action, path, (done) => fs.stat(path, { bigint: true }, done));
+/** The short calls around reading and writing: each takes microseconds, and a thread to wait for it takes longer. */
+export interface LookUps {
+  open(action: StoreAction, path: string, flags: number): Promise<number>;
+  close(path: string, fd: number): Promise<void>;
+  /** Follows symbolic links. */
+  stat(action: StoreAction, path: string): Promise<fs.BigIntStats>;
+  statOpen(action: StoreAction, path: string, fd: number): Promise<fs.BigIntStats>;
+  realPath(path: string): Promise<string>;
 }
 
-export function statFd(path: string, fd: number): Promise<fs.BigIntStats> {
-  return nodeCall('open', path, (done) => fs.fstat(fd, { bigint: true }, done));
+/** Never blocks: for a process that serves others meanwhile. */
+export const callbackLookUps: LookUps = {
+  open: (action, path, flags) => nodeCall(action, path, (done) => fs.open(path, flags, 0o666, done)),
+  close: (path, fd) => nodeCall('close', path, (done) => fs.close(fd, done)),
+  stat: (action, path) => nodeCall(action, path, (done) => fs.stat(path, { bigint: true }, done)),
+  statOpen: (action, path, fd) => nodeCall(action, path, (done) => fs.fstat(fd, { bigint: true }, done)),
+  realPath: (path) => nodeCall('look up', path, (done) => fs.realpath.native(path, done)),
+};
+
+/** Blocks for as long as the system takes. */
+export const syncLookUps: LookUps = {
+  open: (action, path, flags) => syncCall(action, path, () => fs.openSync(path, flags, 0o666)),
+  close: (path, fd) => syncCall('close', path, () => fs.closeSync(fd)),
+  stat: (action, path) => syncCall(action, path, () => fs.statSync(path, { bigint: true })),
+  statOpen: (action, path, fd) => syncCall(action, path, () => fs.fstatSync(fd, { bigint: true })),
+  realPath: (path) => syncCall('look up', path, () => fs.realpathSync.native(path)),
+};
+
+async function syncCall<T>(action: StoreAction, path: string, call: () => T): Promise<T> {
+  assertPath(path);
+  try {
+    return call();
+  } catch (error) {
+    throw storeError(error, action, path);
+  }
 }
 
 export function kindOf(stats: fs.BigIntStats): StoredKind {

@@ -5,13 +5,18 @@ import { basename, dirname, join } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
 import type { FileStore, RandomAccessFile, ResolvedPath, WritableFile } from './file-store.ts';
 import { loadNatives, type Natives } from './natives.ts';
-import { closeFd, kindOf, nodeCall, openFd, statFd, statPath, syncFd } from './node-calls.ts';
+import { callbackLookUps, kindOf, nodeCall, syncFd, syncLookUps, type LookUps } from './node-calls.ts';
 import { nodeReadFile, nodeWritableFile, type NodeFileOptions } from './node-file.ts';
 import { errnoOf, notAFile, temporaryName } from './store-errors.ts';
 
 export interface NodeFileStoreOptions {
   /** How files are read; `callback` unless given. `sync` is for long sequential work in a process of its own. */
   reads?: 'callback' | 'sync' | undefined;
+  /**
+   * How files are looked up, opened and closed; as they are read unless given. `sync` spares a command dozens of waits
+   * for a thread, and blocks while a remote file system does not answer.
+   */
+  lookUps?: 'callback' | 'sync' | undefined;
   /** False never loads the optional native package; holes are then not seen. */
   native?: boolean | undefined;
 }
@@ -26,68 +31,77 @@ const STAT_BLOCK_BYTES = 512n;
 /** A store over node:fs. Paths are relative to the current folder of the process. */
 export function createNodeFileStore(options: NodeFileStoreOptions = {}): FileStore {
   let natives: Promise<Natives | undefined> | undefined;
+  const reads = options.reads ?? 'callback';
+  const lookUps = (options.lookUps ?? reads) === 'sync' ? syncLookUps : callbackLookUps;
   const fileOptions: NodeFileOptions = {
-    reads: options.reads ?? 'callback',
+    reads,
+    lookUps,
     natives: () => (natives ??= options.native === false ? Promise.resolve(undefined) : loadNatives()),
   };
   function open(path: string, mode: 'read'): Promise<RandomAccessFile>;
   function open(path: string, mode: 'update'): Promise<WritableFile>;
   async function open(path: string, mode: 'read' | 'update'): Promise<RandomAccessFile> {
-    if (mode === 'read') return nodeReadFile(await openToRead(path), path, fileOptions);
-    return nodeWritableFile(await openRegular('update', path, O_RDWR), path, fileOptions);
+    if (mode === 'read') return nodeReadFile(await openToRead(lookUps, path), path, fileOptions);
+    return nodeWritableFile(await openRegular(lookUps, 'update', path, O_RDWR), path, fileOptions);
   }
   return {
     open,
     create: async (path) => {
-      const fd = await openFd('create', path, O_RDWR | O_CREAT | O_EXCL);
+      const fd = await lookUps.open('create', path, O_RDWR | O_CREAT | O_EXCL);
       return nodeWritableFile(fd, path, fileOptions);
     },
     replace: (path, data) => replace(path, data, fileOptions),
     rename: (from, to) => nodeCall('rename', from, (done) => fs.rename(from, to, done)),
     remove: (path) => nodeCall('remove', path, (done) => fs.unlink(path, done)),
-    exists,
+    exists: async (path) => (await statIfThere(lookUps, path)) !== undefined,
     list: (folder) => nodeCall('list', folder, (done) => fs.readdir(folder, done)),
     makeFolder: (path) => nodeCall('make folder', path, (done) => fs.mkdir(path, done)),
     removeFolder: (path) => nodeCall('remove folder', path, (done) => fs.rmdir(path, done)),
-    syncFolder,
-    resolve,
+    syncFolder: (folder) => syncFolder(lookUps, folder),
+    resolve: (path) => resolve(lookUps, path),
   };
 }
 
-async function openToRead(path: string): Promise<number> {
+async function openToRead(lookUps: LookUps, path: string): Promise<number> {
   if (NO_ACCESS_TIME !== 0) {
     try {
-      return await openRegular('open', path, O_RDONLY | NO_ACCESS_TIME);
+      return await openRegular(lookUps, 'open', path, O_RDONLY | NO_ACCESS_TIME);
     } catch (error) {
       // Only the owner of a file may leave its access time alone.
       if (!isVmdkError(error, 'file-not-readable') || errnoOf(error.cause) !== 'EPERM') throw error;
     }
   }
-  return openRegular('open', path, O_RDONLY);
+  return openRegular(lookUps, 'open', path, O_RDONLY);
 }
 
 /** Looks before it opens, since opening alone makes some devices act, and again after, since names can change. */
-async function openRegular(action: 'open' | 'update', path: string, flags: number): Promise<number> {
-  const before = kindOf(await statPath(action, path));
+async function openRegular(
+  lookUps: LookUps,
+  action: 'open' | 'update',
+  path: string,
+  flags: number,
+): Promise<number> {
+  const before = kindOf(await lookUps.stat(action, path));
   if (before !== 'file') throw notAFile(path, before);
-  const fd = await openFd(action, path, flags | CAREFULLY);
+  const fd = await lookUps.open(action, path, flags | CAREFULLY);
   try {
-    const kind = kindOf(await statFd(path, fd));
+    const kind = kindOf(await lookUps.statOpen('open', path, fd));
     if (kind !== 'file') throw notAFile(path, kind);
     return fd;
   } catch (error) {
-    await closeFd(path, fd);
+    await lookUps.close(path, fd);
     throw error;
   }
 }
 
 /** Through a symbolic link, the file it leads to is replaced. Other hard links keep the old content. */
 async function replace(path: string, data: Uint8Array, options: NodeFileOptions): Promise<void> {
-  const old = await statIfThere(path);
+  const { lookUps } = options;
+  const old = await statIfThere(lookUps, path);
   if (old !== undefined && !old.isFile()) throw notAFile(path, kindOf(old));
-  const target = old === undefined ? path : await realPath(path);
+  const target = old === undefined ? path : await lookUps.realPath(path);
   const temp = join(dirname(target), temporaryName(basename(target)));
-  const fd = await openFd('replace', temp, O_RDWR | O_CREAT | O_EXCL);
+  const fd = await lookUps.open('replace', temp, O_RDWR | O_CREAT | O_EXCL);
   const file = nodeWritableFile(fd, temp, options);
   try {
     try {
@@ -103,7 +117,7 @@ async function replace(path: string, data: Uint8Array, options: NodeFileOptions)
     await new Promise<void>((resolve) => fs.unlink(temp, () => resolve()));
     throw error;
   }
-  await syncFolder(dirname(target));
+  await syncFolder(lookUps, dirname(target));
 }
 
 async function keepOwnerAndMode(fd: number, path: string, old: fs.BigIntStats): Promise<void> {
@@ -112,33 +126,29 @@ async function keepOwnerAndMode(fd: number, path: string, old: fs.BigIntStats): 
   await nodeCall('replace', path, (done) => fs.fchmod(fd, Number(old.mode) & 0o7777, done));
 }
 
-async function statIfThere(path: string): Promise<fs.BigIntStats | undefined> {
+async function statIfThere(lookUps: LookUps, path: string): Promise<fs.BigIntStats | undefined> {
   try {
-    return await statPath('look up', path);
+    return await lookUps.stat('look up', path);
   } catch (error) {
     if (isVmdkError(error, 'file-missing')) return undefined;
     throw error;
   }
 }
 
-async function exists(path: string): Promise<boolean> {
-  return (await statIfThere(path)) !== undefined;
-}
-
-async function syncFolder(folder: string): Promise<void> {
+async function syncFolder(lookUps: LookUps, folder: string): Promise<void> {
   // Windows opens no folders and keeps its own journal of names.
   if (process.platform === 'win32') return;
-  const fd = await openFd('sync', folder, O_RDONLY | (fs.constants.O_DIRECTORY ?? 0));
+  const fd = await lookUps.open('sync', folder, O_RDONLY | (fs.constants.O_DIRECTORY ?? 0));
   try {
     await syncFd(folder, fd);
   } finally {
-    await closeFd(folder, fd);
+    await lookUps.close(folder, fd);
   }
 }
 
-async function resolve(path: string): Promise<ResolvedPath> {
-  const real = await realPath(path);
-  const stats = await statPath('look up', real);
+async function resolve(lookUps: LookUps, path: string): Promise<ResolvedPath> {
+  const real = await lookUps.realPath(path);
+  const stats = await lookUps.stat('look up', real);
   return {
     path: real,
     kind: kindOf(stats),
@@ -147,8 +157,4 @@ async function resolve(path: string): Promise<ResolvedPath> {
     allocated: Number(stats.blocks * STAT_BLOCK_BYTES),
     modified: Number(stats.mtimeMs),
   };
-}
-
-function realPath(path: string): Promise<string> {
-  return nodeCall('look up', path, (done) => fs.realpath.native(path, done));
 }

@@ -3,13 +3,14 @@
 import * as fs from 'node:fs';
 import type { FileStretch, RandomAccessFile, WritableFile } from './file-store.ts';
 import type { Natives } from './natives.ts';
-import { closeFd, nodeCall, syncFd } from './node-calls.ts';
+import { nodeCall, syncFd, type LookUps } from './node-calls.ts';
 import { findStretches } from './node-stretches.ts';
 import { assertPosition, fileClosed, fileTooShort, storeError } from './store-errors.ts';
 
 export interface NodeFileOptions {
   /** `sync` blocks for the few microseconds of a cached read; `callback` keeps many reads in flight. */
   readonly reads: 'callback' | 'sync';
+  readonly lookUps: LookUps;
   readonly natives: () => Promise<Natives | undefined>;
 }
 
@@ -19,12 +20,12 @@ const DONE = Promise.resolve();
 
 /** A file without any way to write. Takes over `fd`. */
 export function nodeReadFile(fd: number, path: string, options: NodeFileOptions): RandomAccessFile {
-  return readingHalf(new Descriptor(fd, path), options);
+  return readingHalf(new Descriptor(fd, path, options.lookUps), options);
 }
 
 /** Takes over `fd`, which must be open for reading and writing. */
 export function nodeWritableFile(fd: number, path: string, options: NodeFileOptions): WritableFile {
-  const file = new Descriptor(fd, path);
+  const file = new Descriptor(fd, path, options.lookUps);
   return {
     ...readingHalf(file, options),
     write:
@@ -43,12 +44,14 @@ export function nodeWritableFile(fd: number, path: string, options: NodeFileOpti
 class Descriptor {
   readonly path: string;
   readonly #fd: number;
+  readonly #lookUps: LookUps;
   #underWay = 0;
   #closing: Promise<void> | undefined;
   #whenIdle: (() => void) | undefined;
 
-  constructor(fd: number, path: string) {
+  constructor(fd: number, path: string, lookUps: LookUps) {
     this.#fd = fd;
+    this.#lookUps = lookUps;
     this.path = path;
   }
 
@@ -80,7 +83,7 @@ class Descriptor {
 
   async #closeWhenIdle(): Promise<void> {
     if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#whenIdle = resolve));
-    await closeFd(this.path, this.#fd);
+    await this.#lookUps.close(this.path, this.#fd);
   }
 }
 
@@ -88,8 +91,7 @@ function readingHalf(file: Descriptor, options: NodeFileOptions): RandomAccessFi
   const { path } = file;
   return {
     path,
-    size: () =>
-      file.use(async (fd) => (await nodeCall<fs.Stats>('look up', path, (done) => fs.fstat(fd, done))).size),
+    size: () => file.use(async (fd) => Number((await options.lookUps.statOpen('look up', path, fd)).size)),
     readExactly:
       options.reads === 'sync' ? (into, at) => readSync(file, into, at) : (into, at) => read(file, into, at),
     stretches: async (start, length): Promise<readonly FileStretch[] | undefined> => {
