@@ -75,12 +75,16 @@ async function joinModules(folder) {
     const input = { index: join(folder, 'index.js'), 'cli/main': join(folder, 'cli/main.js') };
     // Dependencies that are found at run time; yargs' parser is small and is joined in.
     const external = ['koffi'];
-    const bundle = await rolldown({ input, platform: 'node', external, logLevel: 'warn' });
+    // Of packages only what is used: the parser's index would bring tables for the width of every character.
+    const treeshake = { moduleSideEffects: (id) => !id.includes('node_modules') };
+    const bundle = await rolldown({ input, platform: 'node', external, treeshake, logLevel: 'warn' });
     await bundle.write({
       dir: joined,
       format: 'esm',
       chunkFileNames: 'chunks/[name]-[hash].js',
       sourcemap: true,
+      // Names stay for stack traces; comments and indentation would only be read past at every start.
+      minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
     });
     for (const name of readdirSync(folder, { recursive: true })) {
       if (/\.js(\.map)?$/.test(name)) rmSync(join(folder, name));

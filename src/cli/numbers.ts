@@ -1,9 +1,12 @@
 // Numbers for people: sizes in powers of 1024 with the exact bytes where it matters, rates, times, names of files.
-import prettyBytes from 'pretty-bytes';
 
-/** `1.5 GiB` */
-export function sizeText(bytes: number): string {
-  return prettyBytes(bytes, { binary: true, maximumFractionDigits: bytes < 1024 ? 0 : 2 });
+const UNITS = ['B', 'KiB', 'MiB', 'GiB', 'TiB', 'PiB', 'EiB'];
+
+/** `1.5 GiB`, at most `digits` digits behind the point. No package: those load the tables of every language first. */
+export function sizeText(bytes: number, digits = 2): string {
+  let [value, unit] = [bytes, 0];
+  while (Math.abs(value) >= 1024 && unit < UNITS.length - 1) [value, unit] = [value / 1024, unit + 1];
+  return `${grouped(Number(value.toFixed(digits)))} ${UNITS[unit]!}`;
 }
 
 /** `1.5 GiB (1,610,612,736 bytes)`; below 1 KiB the bytes alone. */
@@ -12,7 +15,7 @@ export function exactSizeText(bytes: number): string {
 }
 
 export function rateText(bytesPerSecond: number): string {
-  return `${prettyBytes(bytesPerSecond, { binary: true, maximumFractionDigits: 0 })}/s`;
+  return `${sizeText(bytesPerSecond, 0)}/s`;
 }
 
 /** `8 s`, `3 min 20 s`, `2 h 5 min` */
@@ -25,7 +28,8 @@ export function timeText(seconds: number): string {
 
 /** `1,610,612,736` */
 export function grouped(value: number): string {
-  return value.toLocaleString('en-US');
+  // toLocaleString takes 10 ms to get ready.
+  return String(value).replace(/\B(?<!\.\d*)(?=(?:\d{3})+(?:\.|$))/g, ',');
 }
 
 /** `1 extent`, `2 extents` */
