@@ -1,0 +1,152 @@
+// Who stands on whom: the parent of every delta, found by its hint as opening does, else by its CID among all disks of
+// the scan. Rule: every disk is read once, and what a hint leads to outside the scanned folders only past the guard.
+import { posix } from 'node:path';
+import type { PathMapping } from '../chain/chain-options.ts';
+import { parentCandidates } from '../chain/parent-candidates.ts';
+import { isVmdkError } from '../core/errors.ts';
+import { throwIfAborted, type TaskOptions } from '../core/task.ts';
+import { inParallel } from '../operations/in-parallel.ts';
+import type { ResolvedPath } from '../storage/file-store.ts';
+import type { PathGuard } from '../storage/path-guard.ts';
+import type { DiskPool } from './disk-pool.ts';
+import type { DiskFacts } from './scan-disk.ts';
+import { compare } from './scan-walk.ts';
+
+export interface ParentLink {
+  readonly parent?: DiskFacts;
+  readonly foundBy?: 'hint' | 'cid';
+  /** Whether the parent has the CID that is wanted. */
+  readonly fits?: boolean;
+  /** Without a fitting parent by the hint: disks with the CID and the size, likeliest first. */
+  readonly candidates: readonly DiskFacts[];
+  /** The way down from here led back: it was cut here. */
+  readonly cycle?: boolean;
+}
+
+export interface ParentFinder {
+  readonly pool: DiskPool;
+  /** Lets hints lead anywhere in the scanned folders. */
+  readonly guard: PathGuard;
+  readonly pathMap: readonly PathMapping[];
+  readonly task: TaskOptions;
+}
+
+/** Candidates that are kept for one delta. */
+const MOST_CANDIDATES = 20;
+
+interface ByHint {
+  readonly fitting?: DiskFacts;
+  /** The first disk where the hint leads, when none fits. */
+  readonly other?: DiskFacts;
+}
+
+/** By identity; every delta of the pool has an entry, and the pool has grown by the disks that hints led to. */
+export async function linkParents(finder: ParentFinder): Promise<ReadonlyMap<string, ParentLink>> {
+  const byHint = new Map<string, ByHint>();
+  for (;;) {
+    // Disks outside lead to further ones: until nothing new comes up.
+    const fresh = finder.pool.all().filter(({ delta, identity }) => delta && !byHint.has(identity));
+    if (fresh.length === 0) break;
+    await inParallel(fresh, async (disk) => {
+      throwIfAborted(finder.task);
+      byHint.set(disk.identity, await followHint(disk, finder));
+    });
+  }
+  const disks = finder.pool.all();
+  const links = chooseParents(disks, byHint);
+  cutCycles(disks, links);
+  return links;
+}
+
+async function followHint(child: DiskFacts, { pool, guard, pathMap }: ParentFinder): Promise<ByHint> {
+  if (child.hint === undefined || child.hint === '') return {};
+  let other: DiskFacts | undefined;
+  for (const path of parentCandidates(child.hint, child.path, pathMap)) {
+    const place = await placeIfAllowed(guard, path, child.path);
+    if (place === undefined || place.identity === child.identity) continue;
+    const disk = await pool.at(place);
+    if (disk === undefined) continue;
+    if (disk.cid === child.parentCid) return { fitting: disk };
+    other ??= disk;
+  }
+  return other === undefined ? {} : { other };
+}
+
+/** Where a name leads from the file `by`; undefined for nothing that may be opened. */
+async function placeIfAllowed(guard: PathGuard, path: string, by: string): Promise<ResolvedPath | undefined> {
+  try {
+    return await guard.assertParentAllowed(path, by);
+  } catch (error) {
+    if (isVmdkError(error) && error.kind !== 'usage') return undefined;
+    throw error;
+  }
+}
+
+function chooseParents(
+  disks: readonly DiskFacts[],
+  byHint: ReadonlyMap<string, ByHint>,
+): Map<string, ParentLink> {
+  const byCid = new Map<number, DiskFacts[]>();
+  for (const disk of disks) {
+    if (disk.cid === undefined) continue;
+    const group = byCid.get(disk.cid);
+    if (group === undefined) byCid.set(disk.cid, [disk]);
+    else group.push(disk);
+  }
+  const links = new Map<string, ParentLink>();
+  for (const disk of disks) {
+    if (disk.delta)
+      links.set(
+        disk.identity,
+        choose(disk, byHint.get(disk.identity) ?? {}, byCid.get(disk.parentCid!) ?? []),
+      );
+  }
+  return links;
+}
+
+/** As opening would: the hint, then the CID in the child's own folder; beyond that what the scan knows besides. */
+function choose(child: DiskFacts, { fitting, other }: ByHint, withCid: readonly DiskFacts[]): ParentLink {
+  if (fitting !== undefined) return { parent: fitting, foundBy: 'hint', fits: true, candidates: [] };
+  const likely = likeliest(child, withCid);
+  const candidates = likely.slice(0, MOST_CANDIDATES);
+  const folder = posix.dirname(child.path);
+  const beside = likely.filter(({ path }) => posix.dirname(path) === folder);
+  if (beside.length === 1) return { parent: beside[0]!, foundBy: 'cid', fits: true, candidates };
+  if (other !== undefined) return { parent: other, foundBy: 'hint', fits: false, candidates };
+  if (likely.length === 1) return { parent: likely[0]!, foundBy: 'cid', fits: true, candidates };
+  return { candidates };
+}
+
+/**
+ * Deltas that nobody wrote to have their parent's CID too: one made over the same CID is a sibling, never the parent,
+ * unless it is named as in the hint. Of the others, those of the hint's name come before all.
+ */
+function likeliest(child: DiskFacts, withCid: readonly DiskFacts[]): readonly DiskFacts[] {
+  const { identity, capacity, parentCid } = child;
+  const fitting = withCid.filter((disk) => disk.identity !== identity && disk.capacity === capacity);
+  const name = posix.basename((child.hint ?? '').replaceAll('\\', '/'));
+  const named = fitting.filter(({ path }) => posix.basename(path) === name);
+  const chosen = named.length > 0 ? named : fitting.filter((disk) => disk.parentCid !== parentCid);
+  return [...chosen].sort((a, b) => compare(a.path, b.path));
+}
+
+/** Every disk has one way down, so that a circle is met by walking; it is cut at its first path. */
+function cutCycles(disks: readonly DiskFacts[], links: Map<string, ParentLink>): void {
+  const done = new Set<string>();
+  for (const start of disks) {
+    const way: DiskFacts[] = [];
+    const onWay = new Map<string, number>();
+    for (let at: DiskFacts | undefined = start; at !== undefined && !done.has(at.identity);) {
+      const met = onWay.get(at.identity);
+      if (met !== undefined) {
+        const first = way.slice(met).sort((a, b) => compare(a.path, b.path))[0]!;
+        links.set(first.identity, { candidates: [], cycle: true });
+        break;
+      }
+      onWay.set(at.identity, way.length);
+      way.push(at);
+      at = links.get(at.identity)?.parent;
+    }
+    for (const { identity } of way) done.add(identity);
+  }
+}
