@@ -70,4 +70,6 @@ export interface FileStore {
   syncFolder(folder: string): Promise<void>;
   /** Follows symbolic links. @throws VmdkError `file-missing`. */
   resolve(path: string): Promise<ResolvedPath>;
+  /** Bytes that new files in `folder` may take, where the store knows. */
+  freeBytes?(folder: string): Promise<number>;
 }

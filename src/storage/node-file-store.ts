@@ -59,6 +59,7 @@ export function createNodeFileStore(options: NodeFileStoreOptions = {}): FileSto
     removeFolder: (path) => nodeCall('remove folder', path, (done) => fs.rmdir(path, done)),
     syncFolder: (folder) => syncFolder(lookUps, folder),
     resolve: (path) => resolve(lookUps, path),
+    freeBytes,
   };
 }
 
@@ -157,4 +158,10 @@ async function resolve(lookUps: LookUps, path: string): Promise<ResolvedPath> {
     allocated: Number(stats.blocks * STAT_BLOCK_BYTES),
     modified: Number(stats.mtimeMs),
   };
+}
+
+/** What is kept for root does not count. */
+async function freeBytes(folder: string): Promise<number> {
+  const { bavail, bsize } = await nodeCall<fs.StatsFs>('look up', folder, (done) => fs.statfs(folder, done));
+  return bavail * bsize;
 }
