@@ -1,0 +1,199 @@
+// Makes one link of several, aside: a copy of the link whose name stays, and into that what the others answer. Nothing
+// that exists is written; the links below are read only to complete grains. Rule: the result reads as the top did and
+// has its CID, so that everything above still fits.
+import { posix } from 'node:path';
+import { copySectors } from '../block/copy-sectors.ts';
+import { walkRuns, wholeOf } from '../block/read-runs.ts';
+import { RunList } from '../block/run-list.ts';
+import { sectorRange, type SectorRange } from '../block/sector-range.ts';
+import type { SectorSource } from '../block/sector-source.ts';
+import type { ChainOptions } from '../chain/chain-options.ts';
+import { MergedSource, type Chain } from '../chain/chain.ts';
+import { LeafOverBelow } from '../chain/leaf-over-below.ts';
+import { openChain } from '../chain/open-chain.ts';
+import { LeafWriter } from '../chain/writable-chain.ts';
+import { VmdkError } from '../core/errors.ts';
+import { throwIfAborted, type TaskOptions } from '../core/task.ts';
+import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
+import { openContext } from '../disk/open-options.ts';
+import { openWritableDiskIn } from '../disk/open-writable-disk.ts';
+import { storeFor } from '../storage/promises-file-store.ts';
+import { copyFile } from './copy-file.ts';
+import type { TreeLink } from './link-tree.ts';
+
+export interface Merge {
+  /** Top first: at least two. */
+  readonly links: readonly TreeLink[];
+  /** Whose name the result has. */
+  readonly into: 'top' | 'bottom';
+}
+
+/** What a merge has to move, from metadata alone. Sectors. */
+export interface MergeSize {
+  readonly data: number;
+  readonly zero: number;
+}
+
+/** The link whose name and files the result has. */
+export function keeperOf({ links, into }: Merge): TreeLink {
+  return into === 'top' ? links[0]! : links.at(-1)!;
+}
+
+/** What the result needs that its keeper does not have: nothing at all after a snapshot that nobody wrote above. */
+export async function measureMerge(merge: Merge, options: ChainOptions): Promise<MergeSize> {
+  return withSource(merge, options, async (source) => {
+    let [data, zero] = [0, 0];
+    for await (const runs of walkRuns(source, wholeOf(source))) {
+      for (let index = 0; index < runs.length; index++) {
+        const count = runs.endAt(index) - runs.startAt(index);
+        if (runs.isDataAt(index)) data += count;
+        else if (!runs.isAbsentAt(index)) zero += count;
+      }
+    }
+    return { data, zero };
+  });
+}
+
+/**
+ * Makes the result in `folder`, under the names that its files have, and returns these. Its descriptor still says
+ * what the keeper's says, under a CID of its own: see `describeMerged`.
+ * @throws VmdkError for a disk that cannot be written from here, before anything is made.
+ */
+export async function stageMerge(
+  merge: Merge,
+  folder: string,
+  options: ChainOptions & TaskOptions,
+): Promise<string[]> {
+  const store = storeFor(options.fs);
+  const keeper = keeperOf(merge);
+  assertMergeable(keeper);
+  const names: string[] = [];
+  // The file that opens the disk last.
+  for (const file of keeper.files.toReversed()) {
+    const name = posix.basename(file);
+    await copyFile(store, file, posix.join(folder, name), options);
+    names.push(name);
+  }
+  const context = openContext({
+    fs: store,
+    noAccess: options.noAccess,
+    journal: options.journal,
+    dropChangeTracking: true,
+    locked: 'ignore',
+  });
+  const place = await store.resolve(posix.join(folder, posix.basename(keeper.path)));
+  const target = await openWritableDiskIn(context, place);
+  try {
+    await withSource(merge, options, async (source, below) => {
+      const writer = new LeafWriter(target, new LeafOverBelow(target, below));
+      await fill(source, writer, options);
+    });
+    await target.flush();
+  } finally {
+    await target.close();
+  }
+  return names;
+}
+
+/** @throws VmdkError `unsupported` for a disk that no merge can go into. */
+export function assertMergeable(keeper: TreeLink): void {
+  const folder = posix.dirname(keeper.path);
+  const elsewhere = keeper.descriptor.extents.find(
+    ({ fileName }) => fileName !== undefined && !keeper.files.includes(posix.join(folder, fileName)),
+  );
+  const nested = elsewhere?.fileName ?? keeper.files.find((file) => posix.dirname(file) !== folder);
+  if (nested !== undefined) {
+    throw cannotMerge(
+      keeper,
+      `the extent ${nested}`,
+      'extents that lie beside the descriptor, under their own names',
+    );
+  }
+  if (keeper.createType === 'seSparse' || keeper.createType === 'streamOptimized') {
+    throw cannotMerge(keeper, keeper.createType, 'a type that can be written');
+  }
+}
+
+function cannotMerge({ path }: TreeLink, found: string, expected: string): VmdkError {
+  return new VmdkError('unsupported', 'not-mergeable', 'nothing can be merged into this disk from here', {
+    path,
+    found,
+    expected,
+    hint: 'With --keep-disks the snapshot goes and all disks stay; VMware can consolidate them later.',
+  });
+}
+
+async function fill(source: SectorSource, writer: LeafWriter, task: TaskOptions): Promise<void> {
+  await copySectors(source, (data, at) => writer.write((at / SECTOR_BYTES) as Sectors, data), {
+    ...task,
+    keepZeros: true,
+  });
+  // After the data: grains that are new hold what was below, and zeros go over that.
+  for await (const runs of walkRuns(source, wholeOf(source))) {
+    throwIfAborted(task);
+    for (let index = 0; index < runs.length; index++) {
+      if (runs.isDataAt(index) || runs.isAbsentAt(index)) continue;
+      await writer.zero(sectorRange(runs.startAt(index), runs.endAt(index) - runs.startAt(index)));
+    }
+  }
+}
+
+/** Calls `work` with what the keeper lacks, and with the disks below the merged links. */
+async function withSource<T>(
+  merge: Merge,
+  options: ChainOptions,
+  work: (source: SectorSource, below: MergedSource | undefined) => Promise<T>,
+): Promise<T> {
+  const { links, into } = merge;
+  const chain = await openChain(links[0]!.path, 'read', options);
+  try {
+    assertSameLinks(chain, links);
+    const merged =
+      into === 'top' ? chain.links.slice(0, links.length) : chain.links.slice(0, links.length - 1);
+    const rest = chain.links.slice(links.length);
+    const below = rest.length === 0 ? undefined : new MergedSource(rest);
+    const all = new MergedSource(merged);
+    const source = { ...sourceOf(all), map: (range: SectorRange) => all.map(range) };
+    return await work(into === 'top' ? withoutTop(all) : source, below);
+  } finally {
+    await chain.close();
+  }
+}
+
+function sourceOf(merged: MergedSource): SectorSource {
+  return {
+    capacity: merged.capacity,
+    map: (range) => merged.map(range),
+    read: (range, into) => merged.read(range, into),
+    close: async () => {},
+  };
+}
+
+/** What the top says itself counts as absent: the keeper has it. */
+function withoutTop(merged: MergedSource): SectorSource {
+  return {
+    ...sourceOf(merged),
+    async map(range) {
+      const runs = await merged.map(range);
+      const rest = new RunList(runs.start, runs.length);
+      for (let index = 0; index < runs.length; index++) {
+        const from = runs.startAt(index);
+        const count = runs.endAt(index) - from;
+        if (runs.depthAt(index) === 0) rest.addAbsent(count);
+        else rest.addPart(runs, index, from, count);
+      }
+      return rest;
+    },
+  };
+}
+
+function assertSameLinks(chain: Chain, links: readonly TreeLink[]): void {
+  const wrong = links.findIndex(({ identity }, index) => chain.links[index]?.identity !== identity);
+  if (wrong < 0) return;
+  throw new VmdkError('conflict', 'disk-changed', 'the chain is no longer what it was a moment ago', {
+    path: links[0]!.path,
+    found: chain.links[wrong]?.path ?? 'no link',
+    expected: links[wrong]!.path,
+    hint: 'Stop whatever works on this machine, then run again.',
+  });
+}

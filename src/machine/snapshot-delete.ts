@@ -1,0 +1,132 @@
+// Deletes snapshots of a machine that is off: their names go from the .vmsd, and links that nobody names any more are
+// merged or removed. Rule: what every other snapshot and the running machine read stays the same, byte for byte, and
+// nothing is touched that a linked clone or any other disk stands on.
+import { posix } from 'node:path';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
+import { throwIfAborted } from '../core/task.ts';
+import { editDictionary } from '../format/edit-dictionary.ts';
+import { removeSnapshot } from '../format/edit-vmsd.ts';
+import { showText } from '../format/plain-text.ts';
+import { childrenOf, type Snapshot } from '../format/vmsd.ts';
+import { consolidate } from './consolidate.ts';
+import { planConsolidation } from './consolidation-plan.ts';
+import { lookForClones } from './listed-clones.ts';
+import { assertChangeable, beginChange, finishChange, vmsdOf, type ChangePlan } from './machine-change.ts';
+import { openMachineTree } from './machine-tree.ts';
+import { findSnapshot, type Machine } from './machine.ts';
+import type { SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
+
+export interface DeleteSnapshotOptions extends SnapshotOptions {
+  /** Delete all snapshots that come from this one too. Default false: they come from its parent then. */
+  children?: boolean | undefined;
+  /** Leave every disk as it is: only the names go. Default false. */
+  keepDisks?: boolean | undefined;
+}
+
+/**
+ * Deletes `snapshot` (name or uid). `force` takes linked clones that cannot be looked up from here for gone.
+ * @throws VmdkError `snapshot-has-clones`, `disks-in-use` (refused), which name who would break; `no-space` (refused);
+ * `not-mergeable` (unsupported); `snapshot-missing`, `snapshot-ambiguous`; what stands against changing the machine.
+ */
+export async function deleteSnapshot(
+  vmxPath: string,
+  snapshot: string,
+  options: DeleteSnapshotOptions = {},
+): Promise<SnapshotReport> {
+  const wanted = [snapshot, options.children === true, options.keepDisks === true];
+  const plan = await beginChange(vmxPath, { action: 'delete', wanted }, options);
+  const { machine, store } = plan;
+  if (plan.done) return finishChange(plan, options);
+  const target = findSnapshot(machine, snapshot);
+  assertChangeable(machine, 'change the snapshots of', options.force === true);
+  const going = options.children === true ? withDescendants(machine, target) : [target];
+  for (const one of going) {
+    throwIfAborted(options);
+    plan.notes.push(...(await lookForClones(store, machine, one, options)));
+    plan.snapshots.push({ uid: one.uid, name: one.displayName });
+  }
+  for (const { uid } of going.toReversed()) plan.vmsd = removeSnapshot(vmsdOf(plan), uid);
+  if (options.keepDisks === true) leaveDisks(plan);
+  else await dropDisks(plan, going, options);
+  await dropMemory(plan, going);
+  return finishChange(plan, options);
+}
+
+/** The snapshot and all that come from it, parents before children. */
+function withDescendants({ snapshots }: Machine, target: Snapshot): Snapshot[] {
+  const found = [target];
+  for (let at = 0; at < found.length; at++) {
+    for (const child of childrenOf(snapshots, found[at]!.uid)) if (!found.includes(child)) found.push(child);
+  }
+  return found;
+}
+
+/** VMware's own mark for deltas that no snapshot stands for any more. */
+function leaveDisks(plan: ChangePlan): void {
+  plan.vmsd = editDictionary(vmsdOf(plan), { 'snapshot.needConsolidate': 'TRUE' });
+  plan.notes.push('all disks stay as they are: the machine needs to be consolidated');
+}
+
+async function dropDisks(
+  plan: ChangePlan,
+  going: readonly Snapshot[],
+  options: DeleteSnapshotOptions,
+): Promise<void> {
+  const { machine } = plan;
+  const without = new Set(going.map(({ uid }) => uid));
+  const tree = await openMachineTree(plan, { running: machine.disks, without }, options);
+  const doomed = going.flatMap(({ uid }) =>
+    (machine.snapshotDisks.get(uid) ?? []).map(({ path }) => tree.idOf.get(path!)!),
+  );
+  const consolidation = planConsolidation(tree.planLinks, tree.points, doomed);
+  assertNobodyBreaks(tree.planLinks, consolidation.kept, going, machine);
+  await consolidate(plan, tree, consolidation, options);
+}
+
+/** A link that strangers stand on could stay; but whoever deletes a snapshot must know of them. */
+function assertNobodyBreaks(
+  links: ReadonlyMap<string, { readonly strangers: readonly string[] }>,
+  kept: readonly { id: string; reason: string }[],
+  going: readonly Snapshot[],
+  { path }: Machine,
+): void {
+  const strangers = kept.flatMap(({ id, reason }) =>
+    reason === 'strangers' ? links.get(id)!.strangers : [],
+  );
+  if (strangers.length === 0) return;
+  throw new VmdkError('refused', 'disks-in-use', 'other disks stand on what this snapshot leaves', {
+    path,
+    field: going.map(({ uid, displayName }) => `snapshot ${uid} "${showText(displayName)}"`).join(', '),
+    found: [...new Set(strangers)].map(showText).join(', '),
+    expected: 'nobody but this machine',
+    hint: 'Delete or move those clones first; or pass --keep-disks, which removes the name and leaves every disk.',
+  });
+}
+
+/** The state of memory and configuration that VMware kept with a snapshot. */
+async function dropMemory(
+  { store, machine, changes }: ChangePlan,
+  going: readonly Snapshot[],
+): Promise<void> {
+  const stays = new Set(
+    machine.snapshots.snapshots.filter((other) => !going.includes(other)).map(({ vmsn }) => vmsn),
+  );
+  for (const { vmsn } of going) {
+    // A name with a folder, or of another kind, is not what VMware writes.
+    if (vmsn === undefined || !/\.vmsn$/i.test(vmsn) || /[/\\]/.test(vmsn) || stays.has(vmsn)) continue;
+    for (const name of [vmsn, vmsn.replace(/\.vmsn$/i, '.vmem')]) {
+      const path = posix.join(machine.workingFolder, name);
+      if (await isPlainFile(store, path)) changes.push({ kind: 'remove', path });
+    }
+  }
+}
+
+async function isPlainFile(store: ChangePlan['store'], path: string): Promise<boolean> {
+  try {
+    const found = await store.resolve(path);
+    return found.kind === 'file' && found.path === path;
+  } catch (error) {
+    if (isVmdkError(error)) return false;
+    throw error;
+  }
+}
