@@ -105,6 +105,26 @@ export { printDescriptor } from './format/print-descriptor.ts';
 export { editDescriptor, type DescriptorEdits } from './format/edit-descriptor.ts';
 export { NO_PARENT_CID, parseCid, printCid, UNWRITTEN_CID, type RandomBytes } from './format/content-id.ts';
 
+// Snapshots of a machine.
+export { createSnapshot, type NewSnapshotRequest } from './machine/snapshot-create.ts';
+export { deleteSnapshot, type DeleteSnapshotOptions } from './machine/snapshot-delete.ts';
+export {
+  listSnapshots,
+  type ListedDisk,
+  type ListedSnapshot,
+  type SnapshotListing,
+} from './machine/snapshot-list.ts';
+export { renameSnapshot, type RenameRequest } from './machine/snapshot-rename.ts';
+export { revertSnapshot } from './machine/snapshot-revert.ts';
+export type {
+  KeptLink,
+  MergedLinks,
+  MovedDisk,
+  NamedSnapshot,
+  SnapshotOptions,
+  SnapshotReport,
+} from './machine/snapshot-types.ts';
+
 // File systems to work on.
 export { createNodeFileStore, type NodeFileStoreOptions } from './storage/node-file-store.ts';
 export { createMemoryFileStore } from './storage/memory-file-store.ts';

@@ -9,17 +9,12 @@ const LENGTH: OptionSpec = { name: 'length', value: 'N', summary: 'bytes (defaul
 export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'info',
-    summary: 'what a disk or a machine is: sizes, type, CIDs, extents, snapshots, findings at a glance',
+    summary: 'what a disk is: sizes, type, CIDs, extents, findings at a glance',
     operands: [{ name: 'DISK' }],
     options: [{ name: 'chain', summary: 'describe every link, leaf first' }],
     opensDisks: true,
-    examples: [
-      'vmdkit info web-01.vmdk',
-      'vmdkit info web-01.vmdk --chain --json',
-      'vmdkit info web-01.vmx --root /mnt/ds1',
-    ],
+    examples: ['vmdkit info web-01.vmdk', 'vmdkit info web-01.vmdk --chain --json'],
     notes: [
-      'DISK may be a .vmx: then the whole machine is described, with its disks and their chains, its snapshots as a tree, whose linked clone it is, locks, limits and what is wrong. With -v every limit is told.',
       'A disk that cannot be read is described too, with the reason. JSON has the keys of `qemu-img info` and more.',
     ],
     load: () => import('./commands/info.ts'),
@@ -170,6 +165,35 @@ export const COMMANDS: readonly CommandSpec[] = [
       'Bases are only read. All clones are made or none, unless --keep-going. A run that was killed is finished or undone by the next run into DIR; if it ran on another host, only with --force.',
     ],
     load: () => import('./commands/clone.ts'),
+  },
+  {
+    name: 'snapshot',
+    summary: 'offline snapshots of a machine: create, list, revert, delete, rename',
+    operands: [
+      { name: 'VM' },
+      { name: 'ACTION' },
+      { name: 'SNAPSHOT', optional: true },
+      { name: 'NEW-NAME', optional: true },
+    ],
+    options: [
+      { name: 'description', value: 'TEXT', summary: 'create, rename: what the snapshot is for' },
+      { name: 'children', summary: 'delete: all snapshots that come from it too' },
+      { name: 'keep-disks', summary: 'delete: only the name goes; every disk stays as it is' },
+      { name: 'dry-run', short: 'n', summary: 'print the plan, change nothing' },
+    ],
+    opensDisks: true,
+    examples: [
+      "vmdkit snapshot web-01.vmx create 'before the upgrade'",
+      'vmdkit snapshot web-01.vmx list',
+      'vmdkit snapshot web-01.vmx delete uid:3 --children --dry-run',
+      "vmdkit snapshot web-01.vmx revert 'before the upgrade' --force",
+    ],
+    notes: [
+      'The machine must be powered off. SNAPSHOT is a name or a uid (uid:3 is always the uid); of create it is the new name. Every change is made whole or not at all: what a run that was killed began is undone or finished by the next.',
+      'delete merges disks that no snapshot stands for any more, and removes those that nobody reads; what the other snapshots and the machine read stays the same. It refuses (exit code 4) where linked clones or other disks would break, and names them.',
+      'revert gives up what the machine wrote since its last snapshot: it refuses unless nothing was written, or --force is given.',
+    ],
+    load: () => import('./commands/snapshot.ts'),
   },
   {
     name: 'write',
