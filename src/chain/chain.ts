@@ -18,6 +18,9 @@ const KEPT_RUNS = 1 << 20;
 /** Longer reads are planned as they come: a window serves many small ones. */
 const LARGEST_WINDOWED_READ = 8192;
 
+/** Links whose maps are folded before they meet the ones above. */
+const FOLDED_TOGETHER = 6;
+
 export interface Chain extends SectorSource {
   /** Leaf first, base last. */
   readonly links: readonly Disk[];
@@ -40,10 +43,39 @@ export class MergedSource {
   async map(range: SectorRange): Promise<RunList> {
     assertWithin(range, this.capacity);
     let runs = await this.#links[0]!.map(range);
-    for (let depth = 1; depth < this.#links.length; depth++) {
+    for (let depth = 1; depth < this.#links.length; depth += FOLDED_TOGETHER) {
       const absent = absentBounds(runs);
       if (absent === undefined) break;
-      runs = overlay(runs, await mapBelow(this.#links[depth]!, absent.start, absent.end), depth);
+      runs = await this.#overlayBelow(runs, absent, depth);
+    }
+    return runs;
+  }
+
+  /**
+   * Several links are laid over one another before all of them are laid under what is known: that is long, and would be
+   * copied once for each. Damage in a link that need not have been asked must not matter: then one by one.
+   */
+  async #overlayBelow(
+    upper: RunList,
+    absent: { start: number; end: number },
+    depth: number,
+  ): Promise<RunList> {
+    const links = this.#links.slice(depth, depth + FOLDED_TOGETHER);
+    const answers = await Promise.allSettled(links.map((link) => mapBelow(link, absent.start, absent.end)));
+    let below: RunList | undefined;
+    for (const [index, answer] of answers.entries()) {
+      if (answer.status === 'rejected') return this.#overlayOneByOne(upper, depth, links.length);
+      below = below === undefined ? answer.value : overlay(below, answer.value, index);
+    }
+    return overlay(upper, below!, depth);
+  }
+
+  async #overlayOneByOne(upper: RunList, depth: number, count: number): Promise<RunList> {
+    let runs = upper;
+    for (let index = depth; index < depth + count; index++) {
+      const absent = absentBounds(runs);
+      if (absent === undefined) break;
+      runs = overlay(runs, await mapBelow(this.#links[index]!, absent.start, absent.end), index);
     }
     return runs;
   }

@@ -2,6 +2,7 @@
 // whose CID is the one the delta was made over. What was tried, and why not taken, is part of the error.
 import { basename, dirname, join } from 'node:path';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
+import type { OpenedDescriptor } from '../disk/open-disk.ts';
 import type { OpenContext } from '../disk/open-options.ts';
 import { readDescriptor } from '../disk/read-descriptor.ts';
 import { printCid } from '../format/content-id.ts';
@@ -45,56 +46,67 @@ export interface Candidate extends Tried {
   readonly textBytes?: number;
 }
 
-/** The place of the disk below `child`. @throws VmdkError `parent-missing`, `parent-cid-mismatch`, `chain-cycle`. */
-export async function findParent(child: ChildLink, search: ParentSearch): Promise<ResolvedPath> {
+/** The disk below a child; `opened` when it was opened to be looked at: whoever takes it closes it. */
+export interface FoundParent {
+  readonly place: ResolvedPath;
+  readonly opened?: OpenedDescriptor;
+}
+
+/** The disk below `child`. @throws VmdkError `parent-missing`, `parent-cid-mismatch`, `chain-cycle`. */
+export async function findOpenParent(child: ChildLink, search: ParentSearch): Promise<FoundParent> {
   const wanted = child.descriptor.parentCid!;
   const hint = child.descriptor.parentFileNameHint ?? '';
   const tried: Candidate[] = [];
   const paths = hint === '' ? [] : parentCandidates(hint, child.path, search.pathMap);
   for (const path of paths) {
-    const candidate = await look(path, child, search);
+    const { candidate, opened } = await look(path, child, search, { keepOpen: wanted });
     tried.push(candidate);
-    if (candidate.cid === wanted && candidate.place !== undefined) return candidate.place;
+    if (opened !== undefined) return { place: candidate.place!, opened };
   }
   const acceptable = tried.find(({ place }) => place !== undefined);
-  if (search.acceptMismatch && acceptable?.place !== undefined) return acceptable.place;
+  if (search.acceptMismatch && acceptable?.place !== undefined) return { place: acceptable.place };
   const found = await searchByCid(wanted, hint, child, search, tried);
-  if (found !== undefined) return found;
+  if (found !== undefined) return { place: found };
   throw explain(child, hint, wanted, tried);
 }
 
+/** The place of the disk below `child`; throws as `findOpenParent`. */
+export async function findParent(child: ChildLink, search: ParentSearch): Promise<ResolvedPath> {
+  const { place, opened } = await findOpenParent(child, search);
+  await opened?.file.close();
+  return place;
+}
+
+/** What is at `path`; with `keepOpen`, a disk of that CID stays open. */
 async function look(
   path: string,
   child: ChildLink,
   { context, above }: Pick<ParentSearch, 'context' | 'above'>,
-  glance = false,
-): Promise<Candidate> {
+  { glance = false, keepOpen }: { glance?: boolean; keepOpen?: number } = {},
+): Promise<{ candidate: Candidate; opened?: OpenedDescriptor }> {
   try {
     const place = await context.guard.assertParentAllowed(path, child.path);
     if (above.has(place.identity))
-      return { path, outcome: 'already a link of this chain: a cycle', cycle: true };
+      return { candidate: { path, outcome: 'already a link of this chain: a cycle', cycle: true } };
     const file = await context.store.open(place.path, 'read');
+    let kept = false;
     try {
-      const { descriptor } = await readDescriptor(context, file, { glance });
+      const found = await readDescriptor(context, file, { glance });
+      const { descriptor } = found;
       const { cid, parentCid } = descriptor;
       const textBytes = descriptor.lines.reduce((sum, { raw }) => sum + raw.length, 0);
       const outcome =
         cid === undefined ? 'a VMDK without a readable CID' : `a VMDK with CID ${printCid(cid)}`;
-      return {
-        path,
-        outcome,
-        place,
-        cid,
-        parentCid,
-        parentName: nameIn(descriptor.parentFileNameHint ?? ''),
-        textBytes,
-      };
+      const parentName = nameIn(descriptor.parentFileNameHint ?? '');
+      const candidate = { path, outcome, place, cid, parentCid, parentName, textBytes };
+      kept = cid !== undefined && cid === keepOpen;
+      return kept ? { candidate, opened: { file, found } } : { candidate };
     } finally {
-      await file.close();
+      if (!kept) await file.close();
     }
   } catch (error) {
     if (!isVmdkError(error)) throw error;
-    return { path, outcome: outcomeOf(error) };
+    return { candidate: { path, outcome: outcomeOf(error) } };
   }
 }
 
@@ -167,7 +179,8 @@ async function candidatesIn(
       candidates.push({ path: folder, outcome: 'searched in part only: its descriptors are too long' });
       break;
     }
-    const candidate = await look(path, child, { context: search.context, above: new Map() }, true);
+    const looking = { context: search.context, above: new Map<string, string>() };
+    const { candidate } = await look(path, child, looking, { glance: true });
     bytes += candidate.textBytes ?? 0;
     candidates.push(candidate);
   }

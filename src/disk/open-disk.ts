@@ -20,12 +20,22 @@ export async function openDisk(path: string, options: OpenOptions = {}): Promise
   return openDiskIn(context, await context.guard.assertNamedAllowed(path));
 }
 
-/** Opens a disk whose place the guard has already allowed. */
-export async function openDiskIn(context: OpenContext, place: ResolvedPath): Promise<Disk> {
-  const file = await context.store.open(place.path, 'read');
+/** A file that was opened to look at its descriptor. Whoever takes it closes it. */
+export interface OpenedDescriptor {
+  readonly file: RandomAccessFile;
+  readonly found: FoundDescriptor;
+}
+
+/** Opens a disk whose place the guard has already allowed; `opened`, which it takes over, saves a second look. */
+export async function openDiskIn(
+  context: OpenContext,
+  place: ResolvedPath,
+  opened?: OpenedDescriptor,
+): Promise<Disk> {
+  const file = opened?.file ?? (await context.store.open(place.path, 'read'));
   let container: RandomAccessFile | undefined = file;
   try {
-    const { descriptor, embedded } = await readDescriptor(context, file);
+    const { descriptor, embedded } = opened?.found ?? (await readDescriptor(context, file));
     assertReadable(descriptor);
     const { findings, note } = findingsOf(context, descriptor);
     assertWrapsExtents(descriptor, embedded);

@@ -1,10 +1,9 @@
 // Reads a grain directory and its tables off a hosted sparse extent: few large reads, every number checked before
 // it sizes or places anything. Only entries that count are looked at: VMware leaves junk behind them.
 import { VmdkError } from '../core/errors.ts';
-import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_FLAGS, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
-import { decodeTable } from '../format/tables.ts';
+import { readTableInto } from '../format/tables.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import { ExtentMemory } from './extent-memory.ts';
 
@@ -61,9 +60,8 @@ export async function readDirectory(
   memory.reserveDirectory(length, file.path);
   const entries = new Uint32Array(length / 4);
   for (let done = 0; done < length; done += READ_AT_ONCE) {
-    const bytes = allocateRoom(Math.min(READ_AT_ONCE, length - done));
-    await file.readExactly(bytes, offset * SECTOR_BYTES + done);
-    entries.set(decodeTable(bytes), done / 4);
+    const part = entries.subarray(done / 4, Math.min(done + READ_AT_ONCE, length) / 4);
+    await readTableInto(part, (bytes) => file.readExactly(bytes, offset * SECTOR_BYTES + done));
   }
   // A directory none of whose entries can be a table is not one; a few bad entries are judged table by table.
   const none = entries.every((entry) => entry === 0 || entry >= fileSectors);
@@ -110,9 +108,10 @@ export async function readTables(
     }
     while (to < count && places[to] === place + (to - from) * tableSectors && tableBytes % SECTOR_BYTES === 0)
       to++;
-    const bytes = allocateRoom((to - from) * tableBytes);
-    await context.file.readExactly(bytes, place * SECTOR_BYTES);
-    entries.set(decodeTable(bytes), from * perTable);
+    const { file } = context;
+    await readTableInto(entries.subarray(from * perTable, to * perTable), (bytes) =>
+      file.readExactly(bytes, place * SECTOR_BYTES),
+    );
     from = to;
   }
   return entries;
