@@ -9,12 +9,17 @@ const LENGTH: OptionSpec = { name: 'length', value: 'N', summary: 'bytes (defaul
 export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'info',
-    summary: 'what a disk is: sizes, type, CIDs, extents, findings at a glance',
+    summary: 'what a disk or a machine is: sizes, type, CIDs, extents, snapshots, findings at a glance',
     operands: [{ name: 'DISK' }],
     options: [{ name: 'chain', summary: 'describe every link, leaf first' }],
     opensDisks: true,
-    examples: ['vmdkit info web-01.vmdk', 'vmdkit info web-01.vmdk --chain --json'],
+    examples: [
+      'vmdkit info web-01.vmdk',
+      'vmdkit info web-01.vmdk --chain --json',
+      'vmdkit info web-01.vmx --root /mnt/ds1',
+    ],
     notes: [
+      'DISK may be a .vmx: then the whole machine is described, with its disks and their chains, its snapshots as a tree, whose linked clone it is, locks, limits and what is wrong. With -v every limit is told.',
       'A disk that cannot be read is described too, with the reason. JSON has the keys of `qemu-img info` and more.',
     ],
     load: () => import('./commands/info.ts'),

@@ -1,5 +1,6 @@
 // A whole virtual machine as facts: what its .vmx and .vmsd say and what stands on the medium, all files closed. Rule:
 // pure; what is missing is data here, and becomes an error only when somebody needs it.
+import { posix } from 'node:path';
 import { VmdkError, type ErrorContext } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Dictionary } from '../format/dictionary.ts';
@@ -184,6 +185,16 @@ export function disksAt(machine: Machine, snapshot?: Snapshot): { node: string; 
 /** Whether the path names a machine by its extension. */
 export function isMachinePath(path: string): boolean {
   return /\.(vmx|vmtx)$/i.test(path);
+}
+
+/** The links below a disk that stand neither in these folders nor beside its leaf: they are other machines' disks. */
+export function linksElsewhere(
+  { links }: Pick<NamedDisk, 'links'>,
+  folders: readonly string[],
+): MachineLink[] {
+  // The machine's own disk may stand anywhere; what is below it is another machine's when it stands elsewhere.
+  const own = [...folders, ...links.slice(0, 1).map(({ path }) => posix.dirname(path))];
+  return links.slice(1).filter(({ path }) => !own.some((folder) => path.startsWith(`${folder}/`)));
 }
 
 export function isRawDisk({ links }: Pick<NamedDisk, 'links'>): boolean {

@@ -12,7 +12,7 @@ import { readVmx } from '../format/vmx.ts';
 import type { FileStore, ResolvedPath } from '../storage/file-store.ts';
 import type { FindLocksOptions } from '../storage/lock-state.ts';
 import { locateCompanion, locateFolder, type MachinePlace } from './locate-files.ts';
-import type { Machine, MachineDisk, NamedDisk } from './machine.ts';
+import { linksElsewhere, type Machine, type NamedDisk } from './machine.ts';
 import { judgeMachine } from './judge-machine.ts';
 import { lookAtPower } from './power-state.ts';
 import { readDisks, readSnapshotDisks, type KnownChains } from './read-disks.ts';
@@ -65,7 +65,8 @@ export async function openMachine(vmxPath: string, options: OpenMachineOptions =
     snapshotDisks,
     ...(await lookAtPower(look)),
     isLinkedClone:
-      snapshots.cloneOf.length > 0 || disks.some((disk) => leadsOutside(disk, [folder, workingFolder])),
+      snapshots.cloneOf.length > 0 ||
+      disks.some((disk) => linksElsewhere(disk, [folder, workingFolder]).length > 0),
   };
   const findings: Finding[] = [...judgeMachine(found), ...known.findings];
   for (const finding of findings) options.onFinding?.(finding);
@@ -103,12 +104,6 @@ async function readVmsd(
     if (isVmdkError(error, 'file-missing')) return { vmsdPath };
     throw error;
   }
-}
-
-function leadsOutside({ links }: MachineDisk, folders: readonly string[]): boolean {
-  // The machine's own disk may stand anywhere; what is below it is another machine's when it stands elsewhere.
-  const own = [...folders, ...links.slice(0, 1).map(({ path }) => posix.dirname(path))];
-  return links.slice(1).some(({ path }) => !own.some((folder) => path.startsWith(`${folder}/`)));
 }
 
 function stemOf(vmxPath: string): string {

@@ -88,10 +88,10 @@ export function unitOf({ templates, suffixes }: CloneShape, name: string): Journ
 }
 
 /** The real path of a folder that may be missing, and which folders that takes. */
-async function findInto(
+export async function findInto(
   store: FileStore,
   into: string,
-  { confine }: CloneOptions,
+  { confine }: Pick<CloneOptions, 'confine'>,
 ): Promise<{ into: string; missingFolders: string[] }> {
   if (into === '') throw usageError('the folder for the clones has no name');
   const guard = createPathGuard({ store, confine });

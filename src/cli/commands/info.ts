@@ -1,4 +1,8 @@
-// `vmdkit info`: what a disk is, or every link of its chain. A disk that cannot be read is described all the same.
+// `vmdkit info`: what a disk is, every link of its chain, or a whole machine. What cannot be read is described all the
+// same.
+import type { ChainOptions } from '../../chain/chain-options.ts';
+import { usageError } from '../../core/errors.ts';
+import { isMachinePath } from '../../machine/machine.ts';
 import { describeDisk, describeLinks } from '../../operations/describe-chain.ts';
 import type { DiskReport } from '../../operations/describe-disk.ts';
 import type { CommandContext } from '../context.ts';
@@ -9,6 +13,7 @@ import { EXIT } from '../failure.ts';
 export const run: CommandModule['run'] = async (args, context) => {
   const options = await chainOptionsOf(args, context);
   const path = args.operand('DISK');
+  if (isMachinePath(path)) return printMachine(path, options, args.flag('chain'), context);
   if (!args.flag('chain')) {
     const report = await describeDisk(path, options);
     if (context.format === 'human') await printText([report], context);
@@ -28,4 +33,28 @@ async function printText(reports: readonly DiskReport[], context: CommandContext
   const { paint } = context.stdout;
   const texts = reports.map((report) => diskText(report, paint).join('\n'));
   await context.stdout.line(texts.join('\n\n'));
+}
+
+async function printMachine(
+  path: string,
+  options: ChainOptions,
+  chain: boolean,
+  context: CommandContext,
+): Promise<number> {
+  if (chain) {
+    const hint = 'info of a machine gives the chains of all its disks; for one disk, name its .vmdk.';
+    throw usageError('--chain is for disks', hint);
+  }
+  const { openMachine } = await import('../../machine/open-machine.ts');
+  const { describeMachine } = await import('../../machine/describe-machine.ts');
+  const { signal } = context;
+  const report = describeMachine(await openMachine(path, { ...options, onFinding: undefined, signal }));
+  if (context.format !== 'human') {
+    await context.printJson(report);
+    return EXIT.done;
+  }
+  const { machineText } = await import('../machine-text.ts');
+  const { paint } = context.stdout;
+  await context.stdout.line(machineText(report, { paint, verbose: context.verbose }).join('\n'));
+  return EXIT.done;
 }

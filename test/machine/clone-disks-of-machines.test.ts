@@ -1,0 +1,104 @@
+// Disks and media of cloned machines that are not linked as a matter of course: full copies, independent disks, ISOs.
+import { describe, expect, it } from 'vitest';
+import { openMachine } from '../../src/machine/open-machine.ts';
+import { clonedMachines, contentsOf, machineBench, textOf, vmxOf } from '../support/machine-clones.ts';
+
+const GOLDEN = '/ds/golden/golden.vmx';
+
+describe('full clones', () => {
+  it.each([undefined, 'monolithicFlat', 'vmfs'])(
+    'of type %s stand on nothing of the source',
+    async (type) => {
+      const { fs, model } = await machineBench();
+      const before = await model.hashes();
+      const request = { machine: GOLDEN, into: '/ds', names: ['web'], full: true, snapshot: 'patched', type };
+      const [clone] = await clonedMachines(request, { fs });
+      const contents = await contentsOf(fs, clone!.vmx!);
+      for (const node of model.nodes)
+        expect(contents.get(node)!.equals(model.contentsAt(2, node)), node).toBe(true);
+      expect(await model.hashes()).toEqual(before);
+      const machine = await openMachine(clone!.vmx!, { fs });
+      expect(machine.isLinkedClone).toBe(false);
+      expect(machine.disks.map(({ links }) => links.map(({ createType }) => createType))).toEqual(
+        type === undefined
+          ? [['monolithicSparse'], ['monolithicSparse'], ['vmfs']]
+          : [[type], [type], [type]],
+      );
+      expect(clone!.disks!.map(({ kind }) => kind)).toEqual(['copied', 'copied', 'copied']);
+    },
+  );
+});
+
+describe('disks that snapshots leave out', () => {
+  const independent = { 'sata0:1.mode': 'independent-persistent', 'sata0:1.fileName': 'golden_1.vmdk' };
+
+  it('are copied unless told', async () => {
+    const { fs, model } = await machineBench({ vmx: independent });
+    const [clone] = await clonedMachines(
+      { machine: GOLDEN, into: '/ds', names: ['web'], freeze: true },
+      { fs },
+    );
+    expect(clone!.disks!.map(({ node, kind }) => [node, kind])).toEqual([
+      ['scsi0:0', 'linked'],
+      ['sata0:1', 'copied'],
+      ['nvme0:0', 'linked'],
+    ]);
+    const contents = await contentsOf(fs, clone!.vmx!);
+    expect(contents.get('sata0:1')!.equals(model.contentsAt(1, 'sata0:1'))).toBe(true);
+    expect((await vmxOf(fs, clone!.vmx!)).dictionary.get('sata0:1.mode')).toBe('independent-persistent');
+    expect(await textOf(fs, '/ds/web/web.vmsd')).not.toContain('web_1');
+    expect((await vmxOf(fs, GOLDEN)).dictionary.get('sata0:1.fileName')).toBe('golden_1.vmdk');
+  });
+
+  it('are linked or left out when told', async () => {
+    const { fs } = await machineBench({ vmx: independent });
+    const request = { machine: GOLDEN, into: '/ds' };
+    const [linked] = await clonedMachines(
+      { ...request, names: ['a'], independent: 'link', freeze: true },
+      { fs },
+    );
+    expect(linked!.disks![1]).toMatchObject({
+      node: 'sata0:1',
+      kind: 'linked',
+      base: '/ds/golden/golden_1.vmdk',
+    });
+    const [without] = await clonedMachines({ ...request, names: ['b'], independent: 'drop' }, { fs });
+    expect(without!.disks!.map(({ node }) => node)).toEqual(['scsi0:0', 'nvme0:0']);
+    expect(await textOf(fs, without!.vmx!)).not.toContain('sata0:1.');
+  });
+});
+
+describe('media', () => {
+  const vmx = {
+    'floppy0.present': 'TRUE',
+    'floppy0.fileName': 'boot.flp',
+    'ide1:0.fileName': 'tools.iso',
+    'ide1:1.present': 'TRUE',
+    'ide1:1.deviceType': 'cdrom-raw',
+    'ide1:1.fileName': 'auto detect',
+  };
+
+  it('are kept by their place', async () => {
+    const { fs } = await machineBench({ vmx });
+    const [one] = await clonedMachines({ machine: GOLDEN, into: '/ds', names: ['a'] }, { fs });
+    const { dictionary } = await vmxOf(fs, one!.vmx!);
+    expect(dictionary.get('ide1:0.fileName')).toBe('../golden/tools.iso');
+    expect(dictionary.get('floppy0.fileName')).toBe('../golden/boot.flp');
+    expect(dictionary.get('ide1:1.fileName')).toBe('auto detect');
+    const [two] = await clonedMachines(
+      { machine: GOLDEN, into: '/ds', names: ['b'], hint: 'absolute' },
+      { fs },
+    );
+    expect((await vmxOf(fs, two!.vmx!)).dictionary.get('ide1:0.fileName')).toBe('/ds/golden/tools.iso');
+  });
+
+  it('are taken out when told', async () => {
+    const { fs } = await machineBench({ vmx });
+    const [one] = await clonedMachines({ machine: GOLDEN, into: '/ds', names: ['a'], media: 'drop' }, { fs });
+    const { dictionary } = await vmxOf(fs, one!.vmx!);
+    expect(dictionary.get('ide1:0.deviceType')).toBe('cdrom-raw');
+    expect(dictionary.get('ide1:0.startConnected')).toBe('FALSE');
+    expect(dictionary.get('floppy0.present')).toBe('FALSE');
+    expect(await textOf(fs, one!.vmx!)).not.toMatch(/\.iso|golden/);
+  });
+});
