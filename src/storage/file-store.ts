@@ -37,6 +37,14 @@ export interface RandomAccessFile {
    * undefined where it cannot. May answer only a prefix, at least one stretch.
    */
   stretches?(start: number, length: number): Promise<readonly FileStretch[] | undefined>;
+  /**
+   * Locks each byte of `held` against exclusive locks of others until the file is closed; then tells whether another
+   * opening of the file has any lock on a byte of `contested`. Undefined where the system has no such locks.
+   */
+  lockBytes?(
+    held: readonly number[],
+    contested: readonly number[],
+  ): Promise<'held' | 'contested' | undefined>;
   close(): Promise<void>;
 }
 

@@ -1,5 +1,5 @@
 // Who holds a lock on a disk's file: VMware's lock folders, ESX's lock files on NFS, QEMU's locks in the kernel.
-// Reads only: a lock is never taken and never removed here, however dead its owner looks.
+// Reads only: a lock is never taken and never removed here, however dead its owner looks (see take-lock.ts).
 import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
 import type { FileStore, ResolvedPath } from './file-store.ts';
@@ -108,7 +108,11 @@ async function memberLock(store: FileStore, file: ResolvedPath, judging: Judging
     const detail = 'the lock file is damaged';
     return { kind: 'vmware-lck', holder: '', mode: 'exclusive', state: 'stale', path, detail };
   }
-  const { state, detail } = judgeLockMember(member, judging.machineId, (pid) => judging.host.process(pid));
+  const { state, detail } = judgeLockMember(
+    member,
+    member.machineId === judging.host.id ? judging.host.id : judging.machineId,
+    (pid) => judging.host.process(pid),
+  );
   const holder = legible(`${member.executionId} on ${member.machineId}`);
   return { kind: 'vmware-lck', holder, mode: member.exclusive ? 'exclusive' : 'shared', state, path, detail };
 }

@@ -101,6 +101,12 @@ function readingHalf(file: Descriptor, options: NodeFileOptions): RandomAccessFi
         return natives === undefined ? undefined : findStretches(natives, fd, start, length);
       });
     },
+    lockBytes: (held, contested) =>
+      file.use(async (fd) => {
+        const natives = await options.natives();
+        if (natives === undefined || !held.every((at) => natives.lockByte(fd, at))) return undefined;
+        return contested.some((at) => natives.isByteLocked(fd, at) !== false) ? 'contested' : 'held';
+      }),
     close: () => file.close(),
   };
 }

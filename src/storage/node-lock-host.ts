@@ -1,8 +1,12 @@
 // What this machine knows about locks and who holds them: processes and the kernel's table of file locks. Reads
 // /proc only, and sends no signal but the empty one; whatever cannot be told is undefined, never an error.
+import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
 
 export interface LockHost {
+  /** What vmdkit calls this machine in locks of its own; VMware's own id of it is not known to us. */
+  readonly id?: string | undefined;
   /** Whether a process runs and, where known, when it began, in clock ticks since the machine's start. */
   process(pid: number): { alive: boolean; started?: number | undefined };
   /** The kernel's table of file locks as Linux prints it, where there is one. */
@@ -14,6 +18,7 @@ export interface LockHost {
 /** This machine, as far as this process may see: in a container, processes outside it count as gone. */
 export function createNodeLockHost(): LockHost {
   return {
+    id: `vmdkit=${createHash('sha256').update(hostname()).digest('hex').slice(0, 16)}`,
     process: (pid) => (isAlive(pid) ? { alive: true, started: startOf(pid) } : { alive: false }),
     lockTable: () => textOf('/proc/locks'),
     holder: (device) => {

@@ -11,6 +11,22 @@ const WRITING: readonly number[] = [1, 2, 3];
 const LINE =
   /^\d+: (?:OFDLCK|POSIX) +\S+ +(?:READ|WRITE|RW) +(?:-?\d+|<none>) +([0-9a-f]+:[0-9a-f]+:\d+) +(\d+) +(\d+|EOF)\s*$/;
 
+/** The bytes that QEMU locks while it uses a file so, and those that nobody else may have locked then. */
+export interface QemuUse {
+  readonly held: readonly number[];
+  readonly contested: readonly number[];
+}
+
+/** Who writes reads, writes and resizes, and lets others do neither of the last two; who reads only reads. */
+export function qemuUse(mode: 'exclusive' | 'shared'): QemuUse {
+  const inUse = mode === 'exclusive' ? [0, 1, 3] : [0];
+  const unshared = [1, 3];
+  return {
+    held: [...inUse.map((bit) => IN_USE + bit), ...unshared.map((bit) => UNSHARED + bit)],
+    contested: [...inUse.map((bit) => UNSHARED + bit), ...unshared.map((bit) => IN_USE + bit)],
+  };
+}
+
 export interface QemuLock {
   /** `major:minor:inode` as the table has it. */
   readonly device: string;

@@ -10,6 +10,8 @@ export interface LockMember {
   /** On Linux `pid-starttime(name)`. */
   readonly executionId: string;
   readonly exclusive: boolean;
+  /** Lamport's: who comes later has a higher one. */
+  readonly number?: number;
 }
 
 /** What is known of a process on this machine. */
@@ -27,7 +29,25 @@ export function parseLockMember(bytes: Uint8Array): LockMember | undefined {
   const [machineId, executionId, number, type] = text.split(' ').filter((field) => field !== '');
   if (machineId === undefined || executionId === undefined || number === undefined) return undefined;
   if (!/^\d+$/.test(number) || (type !== 'X' && type !== 'S')) return undefined;
-  return { machineId, executionId, exclusive: type === 'X' };
+  return { machineId, executionId, exclusive: type === 'X', number: Number(number) };
+}
+
+/**
+ * The text of a member file. `number` orders those who wait; `folder` is the lock folder, whose checksum tells the
+ * owner that it was not moved.
+ */
+export function encodeLockMember(member: Required<LockMember> & { folder: string }): Buffer {
+  const { machineId, executionId, exclusive, number, folder } = member;
+  const checksum = pathChecksum(folder);
+  const text = `${machineId} ${executionId} ${number} ${exclusive ? 'X' : 'S'} [ lc=${checksum}`;
+  const bytes = Buffer.alloc(MEMBER_BYTES);
+  bytes.write(text);
+  return bytes;
+}
+
+/** DJB2 over the bytes of the path. */
+function pathChecksum(path: string): number {
+  return Buffer.from(path).reduce((hash, byte) => (Math.imul(hash, 33) + byte) >>> 0, 5381);
 }
 
 /**

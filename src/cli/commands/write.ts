@@ -1,8 +1,11 @@
 // `vmdkit write`: bytes from a file or stdin into a leaf, or zeros. What is below the leaf is only read.
 import { openChain } from '../../chain/open-chain.ts';
+import { openDisk } from '../../disk/open-disk.ts';
+import type { OpenOptions } from '../../disk/open-options.ts';
 import type { WritableChain } from '../../chain/writable-chain.ts';
 import { usageError } from '../../core/errors.ts';
 import type { TaskOptions } from '../../core/task.ts';
+import { filesOfDisk, withLocks } from '../../operations/with-locks.ts';
 import { chunksOf, writeStream, zeroBytes } from '../../operations/write-bytes.ts';
 import type { Arguments } from '../parsed-arguments.ts';
 import type { CommandContext } from '../context.ts';
@@ -23,22 +26,43 @@ export const run: CommandModule['run'] = async (args, context) => {
     throw usageError('write needs a FILE, data on stdin or --zero LENGTH');
   }
   const options = await chainOptionsOf(args, context);
+  const disk = args.operand('DISK');
   const dropChangeTracking = args.flag('drop-change-tracking');
-  const locked = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
-  const chain = await openChain(args.operand('DISK'), 'update', { ...options, dropChangeTracking, locked });
-  let length: number;
-  try {
-    length = await context.withProgress(async (task) => {
-      if (zero === undefined) return writeInput(source, chain, offset, context, task);
-      await zeroBytes(chain, offset, zero, task);
-      return zero;
-    });
-  } finally {
-    await chain.close();
-  }
-  await report(args, context, chain, { offset, length, zeroed: zero !== undefined });
+  const others = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
+  const files = await filesToLock(disk, options);
+  const written = await withLocks(
+    context.store,
+    files,
+    async () => {
+      // The locks are ours.
+      const chain = await openChain(disk, 'update', { ...options, dropChangeTracking, locked: 'ignore' });
+      try {
+        const length = await context.withProgress(async (task) => {
+          if (zero === undefined) return writeInput(source, chain, offset, context, task);
+          await zeroBytes(chain, offset, zero, task);
+          return zero;
+        });
+        return { chain, length };
+      } finally {
+        await chain.close();
+      }
+    },
+    { others },
+  );
+  await report(args, context, written.chain, {
+    offset,
+    length: written.length,
+    zeroed: zero !== undefined,
+  });
   return EXIT.done;
 };
+
+/** What others lock of the leaf, and so do we. What is odd about the disk is told when it is opened to be written. */
+async function filesToLock(path: string, options: OpenOptions): Promise<string[]> {
+  const disk = await openDisk(path, { ...options, onFinding: undefined });
+  await disk.close();
+  return [path, ...filesOfDisk(disk)];
+}
 
 async function writeInput(
   source: string | undefined,
