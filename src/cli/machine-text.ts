@@ -33,7 +33,12 @@ export function machineText(report: MachineReport, options: MachineTextOptions):
     ...sharingLines(report),
     ...lockLines(report.locks),
     ...limitLines(report.limits, options),
-    ...findingLines(report.findings, paint, report.filename),
+    // Each is told beside its disk or snapshot.
+    ...findingLines(
+      report.findings.filter(({ code }) => code !== 'MACHINE-DISK' && code !== 'MACHINE-SNAPSHOT-DISK'),
+      paint,
+      report.filename,
+    ),
   ].map((line, index) => (index === 0 ? line : `  ${line}`.trimEnd()));
 }
 
@@ -162,7 +167,10 @@ function detailLines({ description, clones, disks }: MachineSnapshotReport, pain
   return [
     ...(description === '' ? [] : description.split('\n').map((line) => `"${showText(line)}"`)),
     ...clones.map((vmx) => `linked clone: ${showText(vmx)}`),
-    ...missing.map(({ file }) => `${paint('red', 'its disk cannot be read:')} ${showText(file)}`),
+    ...missing.map(
+      ({ node, problem }) =>
+        `${paint('red', `its disk${node === '' ? '' : ` ${node}`} cannot be read:`)} ${legible(problem!.message)}`,
+    ),
   ];
 }
 
@@ -196,9 +204,10 @@ function limitLines(limits: readonly MachineLimit[], { paint, verbose }: Machine
   ]);
 }
 
-function troubleLines(what: string, { message, hint }: Trouble, paint: Paint): string[] {
+function troubleLines(what: string, { message, hint, tried = [] }: Trouble, paint: Paint): string[] {
   return [
     `  ${paint('red', `${what} cannot be read:`)} ${legible(message)}`,
+    ...tried.map(({ path, outcome }) => `    tried ${showText(path)}: ${legible(outcome)}`),
     ...(hint === undefined ? [] : [`    ${legible(hint)}`]),
   ];
 }

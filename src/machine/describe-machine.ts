@@ -20,6 +20,8 @@ export interface Trouble {
   readonly code: string;
   readonly message: string;
   readonly hint?: string;
+  /** Where it was looked for, and what was there. */
+  readonly tried?: readonly { readonly path: string; readonly outcome: string }[];
 }
 
 /** Sizes in bytes. */
@@ -244,7 +246,9 @@ function snapshotReport(machine: Machine, snapshot: Snapshot): MachineSnapshotRe
 }
 
 function troubleOf({ problem }: NamedDisk): { problem?: Trouble } {
-  return problem === undefined ? {} : { problem: reasonOf(problem) };
+  if (problem === undefined) return {};
+  const tried = problem.context.candidates ?? [];
+  return { problem: { ...reasonOf(problem), ...(tried.length === 0 ? {} : { tried }) } };
 }
 
 function occupied(links: readonly MachineLink[]): number {

@@ -3,6 +3,7 @@ import { posix } from 'node:path';
 import type { Finding, Severity } from '../core/finding.ts';
 import type { DictionaryProblem } from '../format/dictionary.ts';
 import { showText } from '../format/plain-text.ts';
+import { reasonOf } from '../operations/describe-disk.ts';
 import type { Machine, MachineDisk, NamedDisk } from './machine.ts';
 
 export function judgeMachine(machine: Omit<Machine, 'findings'>): Finding[] {
@@ -19,7 +20,7 @@ export function judgeMachine(machine: Omit<Machine, 'findings'>): Finding[] {
       findings.push(finding('MACHINE-SNAPSHOT-DISK', 'error', `${what}: ${reason(disk)}`, vmsdPath));
     }
   }
-  findings.push(...judgeCurrent(machine));
+  findings.push(...judgeCurrent(machine), ...judgeFrozen(machine));
   if (snapshots.needConsolidate) {
     const message = 'VMware has noted that deltas are left over from a snapshot (snapshot.needConsolidate)';
     findings.push(finding('MACHINE-CONSOLIDATE', 'warning', message, vmsdPath));
@@ -55,6 +56,22 @@ function judgeCurrent({ snapshots, snapshotDisks, disks, vmsdPath }: Omit<Machin
   return findings;
 }
 
+/** What a snapshot has frozen, the running machine must not write into. */
+function judgeFrozen({ snapshots, snapshotDisks, disks, path }: Omit<Machine, 'findings'>): Finding[] {
+  const findings: Finding[] = [];
+  for (const { uid } of snapshots.snapshots) {
+    for (const { links } of snapshotDisks.get(uid) ?? []) {
+      const frozen = links[0]?.identity;
+      const writing = disks.find((disk) => frozen !== undefined && disk.links[0]?.identity === frozen);
+      // An independent disk has no point to go back to: its entry is for the list only.
+      if (writing === undefined || writing.device.independent) continue;
+      const message = `${writing.node} runs on ${showText(writing.fileName)} itself, which snapshot ${uid} has frozen: started so, it destroys the snapshot`;
+      findings.push(finding('MACHINE-FROZEN', 'error', message, path));
+    }
+  }
+  return findings;
+}
+
 function fromProblems(problems: readonly DictionaryProblem[], path: string): Finding[] {
   return problems.map(({ code, severity, message, line }) => {
     const place = line === undefined ? '' : `line ${line}: `;
@@ -63,8 +80,7 @@ function fromProblems(problems: readonly DictionaryProblem[], path: string): Fin
 }
 
 function reason({ problem }: NamedDisk): string {
-  const [first = ''] = problem!.message.split('\n');
-  return first;
+  return reasonOf(problem!).message;
 }
 
 function finding(code: string, severity: Severity, message: string, path: string): Finding {

@@ -17,6 +17,10 @@ export interface MachinePlace {
   readonly folders: readonly string[];
 }
 
+/** The way out for a disk that is not where the machine says. */
+export const WHERE_HINT =
+  'Tell where it is: --root DIR for the folder that holds the datastores, or --map FROM=TO.';
+
 export type Located =
   { readonly place: ResolvedPath; readonly guessed: boolean } | { readonly problem: VmdkError };
 
@@ -32,12 +36,13 @@ export async function locateDisk(machine: MachinePlace, fileName: string): Promi
     }
   }
   const candidates = tried.map(({ path, outcome }) => ({ path: showText(path), outcome }));
-  const refused = tried.find(({ error }) => error.kind === 'refused');
+  const outside = tried.find(({ error }) => error.kind === 'refused');
+  // A path of another host is outside by its text alone; to allow it would not bring it here.
+  const refused =
+    isOfAnotherHost(fileName) && outside?.error.code === 'outside-allowed-folders' ? undefined : outside;
   const what = `the disk "${showText(fileName)}" of the machine`;
   if (refused === undefined) {
-    const hint =
-      'Tell where it is with --map FROM=TO, as in --map "[*]=/mnt/*" or --map "/vmfs/volumes/*=/mnt/*".';
-    const context = { path: machine.vmxPath, candidates, hint };
+    const context = { path: machine.vmxPath, candidates, hint: WHERE_HINT };
     return { problem: new VmdkError('missing', 'disk-missing', `${what} is not there`, context) };
   }
   const { error } = refused;
@@ -64,9 +69,12 @@ export async function locateFolder(machine: MachinePlace, named: string | undefi
   const own = posix.dirname(machine.vmxPath);
   if (named === undefined || named === '.' || named === './') return own;
   // A folder is no disk: the guard judges a name within it, which need not be there.
-  for (const path of parentCandidates(named, machine.vmxPath, machine.pathMap)) {
+  const path = named.replace(/^\[[^\]]*\]\s*/, '').replaceAll('\\', '/');
+  const neighbour = isOfAnotherHost(named) ? [posix.join(posix.dirname(own), posix.basename(path))] : [];
+  const literal = isOfAnotherHost(named) ? [] : [posix.resolve(own, path)];
+  for (const candidate of [...mappedPaths(named, machine.pathMap), ...literal, ...neighbour]) {
     try {
-      const folder = await machine.context.store.resolve(await allowedFolder(machine, path));
+      const folder = await machine.context.store.resolve(await allowedFolder(machine, candidate));
       if (folder.kind === 'folder') return folder.path;
     } catch (error) {
       if (!isVmdkError(error)) throw error;
@@ -103,6 +111,11 @@ function diskCandidates(
     ...(foreign ? [] : folders.map((folder) => ({ path: posix.join(folder, path), guessed: false }))),
     ...guesses.map((candidate) => ({ path: candidate, guessed: true })),
   ];
+}
+
+/** `[ds1] a/b.vmdk`, `/vmfs/volumes/…`, `D:\\…`, `\\\\server\\…` */
+function isOfAnotherHost(fileName: string): boolean {
+  return /^(\[|\/vmfs\/|[a-z]:[\\/]|\\\\)/i.test(fileName);
 }
 
 function outcomeOf(error: VmdkError): string {

@@ -13,7 +13,7 @@ import type { VmxDevice } from '../format/vmx.ts';
 import { describeLinks } from '../operations/describe-chain.ts';
 import type { DiskReport } from '../operations/describe-disk.ts';
 import type { FileStore } from '../storage/file-store.ts';
-import { locateDisk, type Located, type MachinePlace } from './locate-files.ts';
+import { locateDisk, WHERE_HINT, type Located, type MachinePlace } from './locate-files.ts';
 import type { MachineDisk, MachineLink, NamedDisk } from './machine.ts';
 
 /** Chains that are known, by the identity of each link: a snapshot's disk is a link of some chain already. */
@@ -163,7 +163,7 @@ function wrongGuess({ machine }: KnownChains, fileName: string, other: VmxDevice
         path: machine.vmxPath,
         found: `only the disk of the same name that is ${other.node} already`,
         expected: 'a disk of its own',
-        hint: 'Tell where it is with --map FROM=TO, as in --map "[*]=/mnt/*" or --map "/vmfs/volumes/*=/mnt/*".',
+        hint: WHERE_HINT,
       },
     ),
   };
