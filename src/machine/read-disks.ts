@@ -54,13 +54,18 @@ export async function readSnapshotDisks(
   for (const { node, fileName } of snapshot.disks) {
     const found = await locateDisk(known.machine, fileName);
     const disk = await readDisk(known, node, fileName, found);
-    const identity = disk.links[0]?.identity;
-    const above = current.find(
-      ({ links }) => identity !== undefined && links.some((link) => link.identity === identity),
-    );
-    disks.push(node === '' && above !== undefined ? { ...disk, node: above.node } : disk);
+    disks.push(node === '' ? { ...disk, node: placeOf(disk, current) } : disk);
   }
   return disks;
+}
+
+/** The place of the machine's disk that stands on this one, or on the same base; empty when there is none. */
+function placeOf({ links }: NamedDisk, current: readonly MachineDisk[]): string {
+  const [own, base] = [links[0]?.identity, links.at(-1)?.identity];
+  const above = current.find((disk) => disk.links.some(({ identity }) => identity === own));
+  return (
+    (above ?? current.find((disk) => base !== undefined && disk.links.at(-1)?.identity === base))?.node ?? ''
+  );
 }
 
 async function readDisk(
