@@ -1,6 +1,6 @@
 // The large real disks of the corpus read as recorded, every byte of them.
 import { describe, expect, it } from 'vitest';
-import { corpusFiles, expectAsRecorded, LARGE_BYTES } from '../support/corpus-disks.ts';
+import { corpusFiles, expectMapAsRecorded, LARGE_BYTES } from '../support/corpus-disks.ts';
 import { corpusFolder } from '../support/peer-tools.ts';
 
 const corpus = corpusFolder();
@@ -14,6 +14,6 @@ describe('large disks written by others', () => {
     ({ role, rawBytes }) => role === 'disk' && rawBytes! >= LARGE_BYTES,
   );
   for (const file of large) {
-    it(`reads ${file.name} as recorded`, { timeout: 300_000 }, () => expectAsRecorded(corpus, file));
+    it(`reads ${file.name} as recorded`, { timeout: 300_000 }, () => expectMapAsRecorded(corpus, file));
   }
 });
