@@ -34,7 +34,8 @@ export function createReadStream(source: SectorSource, options: ReadStreamOption
     return reading;
   };
   return new Readable({
-    highWaterMark: 2 * CHUNK_BYTES,
+    // Node joins what it has buffered into one chunk: it gets the next only when it has none.
+    highWaterMark: 1,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     read() {
       const current = ahead ?? readNext();
