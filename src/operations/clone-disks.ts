@@ -23,6 +23,7 @@ import {
 } from './clone-types.ts';
 import { interruptedWarning } from './clone-warnings.ts';
 import type { PlannedFile } from './disk-plan.ts';
+import { assertFreeSpace } from './free-space.ts';
 import { inParallel } from './in-parallel.ts';
 import { settleRun } from './interrupted-runs.ts';
 import { parseJournalFolder, type JournalUnit } from './journal.ts';
@@ -35,7 +36,7 @@ type Failures = Map<string, CloneProblem>;
 /**
  * Makes linked clones and tells of each when all are done, in the order of the plan. Nothing is made until the first
  * result is asked for, and everything is made by then. Interrupted runs into the same folder are settled first.
- * @throws VmdkError whatever `planClones` throws; `plan-outdated` and `base-changed` (conflict); errors of the store,
+ * @throws VmdkError whatever `planClones` throws; `plan-outdated` and `base-changed` (conflict); `no-space`; errors of the store,
  * with nothing left of the run but what `not-undone` names; `not-finished` (io) when all is made and not in place:
  * the next run finishes it. The abort reason, with nothing left. With `keepGoing`, a clone that fails is a result.
  */
@@ -52,6 +53,7 @@ export async function* cloneDisks(
   if (promised !== undefined) assertSamePlan(promised, plan);
   options.onPlan?.(plan);
   const planned = plan.clones.filter(({ status }) => status === 'planned');
+  await assertFreeSpace(shape.store, shape.into, plan.totals['bytes-needed']);
   const failures: Failures = planned.length === 0 ? new Map() : await makeAll(shape, planned, options);
   for (const clone of plan.clones) yield doneResult(clone, failures.get(clone.name));
 }

@@ -318,6 +318,19 @@ describe('cloneDisks on a real file system', () => {
     }
   });
 
+  it('refuses, with nothing made, where the file system is too full', async () => {
+    const fs = await datastore();
+    const full: FileStore = { ...fs, freeBytes: () => Promise.resolve(4096) };
+    await expect(
+      cloned({ bases: [GOLDEN], into: '/ds/new/lab', count: 3 }, { fs: full }),
+    ).rejects.toMatchObject({
+      kind: 'refused',
+      code: 'no-space',
+      context: { path: '/ds/new/lab', found: '4096 bytes free' },
+    });
+    expect(await fs.exists('/ds/new')).toBe(false);
+  });
+
   it('occupies no more than the plan says', async () => {
     const request = { bases: [join(folder, 'golden/golden.vmdk')], into: join(folder, 'lab'), count: 3 };
     for (const type of NEW_DELTA_TYPES) {
