@@ -105,6 +105,54 @@ export { printDescriptor } from './format/print-descriptor.ts';
 export { editDescriptor, type DescriptorEdits } from './format/edit-descriptor.ts';
 export { NO_PARENT_CID, parseCid, printCid, UNWRITTEN_CID, type RandomBytes } from './format/content-id.ts';
 
+// Machines: .vmx and .vmsd, and the whole.
+export { openMachine, type OpenMachineOptions } from './machine/open-machine.ts';
+export {
+  assertMachineUsable,
+  disksAt,
+  findSnapshot,
+  isMachinePath,
+  type Machine,
+  type MachineDisk,
+  type MachineLink,
+  type MachinePower,
+  type MachinePurpose,
+  type NamedDisk,
+} from './machine/machine.ts';
+export {
+  describeMachine,
+  type MachineDiskReport,
+  type MachineLinkReport,
+  type MachineReport,
+  type MachineSnapshotReport,
+  type Trouble,
+} from './machine/describe-machine.ts';
+export { limitsOf, machineLimits, type LimitFacts, type MachineLimit } from './machine/limits.ts';
+export {
+  parseDictionary,
+  printDictionary,
+  type Dictionary,
+  type DictionaryEntry,
+  type DictionaryLine,
+  type DictionaryProblem,
+} from './format/dictionary.ts';
+export { composeDictionary, editDictionary, reencodeDictionary } from './format/edit-dictionary.ts';
+export {
+  readVmx,
+  type VmxController,
+  type VmxDevice,
+  type VmxEthernet,
+  type VmxReading,
+  type VmxRemovable,
+} from './format/vmx.ts';
+export {
+  readSnapshotDatabase,
+  type Snapshot,
+  type SnapshotDatabase,
+  type SnapshotDisk,
+} from './format/vmsd.ts';
+export type { FindLocksOptions, LockFinding } from './storage/lock-state.ts';
+
 // Snapshots of a machine.
 export { createSnapshot, type NewSnapshotRequest } from './machine/snapshot-create.ts';
 export { deleteSnapshot, type DeleteSnapshotOptions } from './machine/snapshot-delete.ts';

@@ -1,7 +1,7 @@
 // When a machine may be used: each refusal names its reason and the way out; what is wrong with the whole is found.
 import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { VmdkError } from '../../src/core/errors.ts';
+import type { VmdkError } from '../../src/core/errors.ts';
 import { parseDictionary, printDictionary } from '../../src/format/dictionary.ts';
 import { editDictionary } from '../../src/format/edit-dictionary.ts';
 import { setCurrent } from '../../src/format/edit-vmsd.ts';
