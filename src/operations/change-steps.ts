@@ -93,8 +93,11 @@ export async function dropMade(run: ChangeRun, index: number): Promise<void> {
   const path = madePath(run, index);
   switch (record.kind) {
     case 'folder':
-    case 'create-together':
       for (const file of record.files) await removeIfThere(store, posix.join(path, file));
+      return removeFolderIfThere(store, path);
+    case 'create-together':
+      // Whoever made them may have been stopped with temporary files of its own beside them.
+      for (const file of await namesIn(store, path)) await removeIfThere(store, posix.join(path, file));
       return removeFolderIfThere(store, path);
     case 'create':
     case 'replace':
@@ -187,6 +190,10 @@ async function moveIn(run: ChangeRun, onSkipped?: OnSkipped): Promise<void> {
     }
   });
   await syncPlaces(run, MADE_FOLDER, OUT_FOLDER);
+}
+
+async function namesIn(store: FileStore, folder: string): Promise<string[]> {
+  return (await store.exists(folder)) ? store.list(folder) : [];
 }
 
 /** Puts a file in its place, or finds that it was put there before. */
@@ -305,6 +312,11 @@ async function syncPlaces(run: ChangeRun, ...inJournal: readonly string[]): Prom
   }
   for (const folder of run.folders) {
     if (folder !== undefined) for (const name of inJournal) folders.add(posix.join(folder, name));
+  }
+  // Files that are made together come out of a folder of their own.
+  for (const [index, record] of journal.changes.entries()) {
+    if (record.kind === 'create-together' && inJournal.includes(MADE_FOLDER))
+      folders.add(madePath(run, index));
   }
   await inParallel([...folders], async (folder) => {
     if (await store.exists(folder)) await store.syncFolder(folder);
