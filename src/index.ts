@@ -73,6 +73,26 @@ export type {
 export type { Runs } from './operations/run-owner.ts';
 export type { RunOwner } from './operations/journal.ts';
 
+// Whole machines: clones.
+export { cloneMachine } from './machine/clone-machine.ts';
+export { planMachineClones } from './machine/plan-machine-clones.ts';
+export { machineResult, requestOfMachinePlan } from './machine/machine-clone-types.ts';
+export type {
+  IndependentRule,
+  MachineClonedDisk,
+  MachineCloneOptions,
+  MachineClonePlan,
+  MachineCloneRequest,
+  MachineCloneResult,
+  PlannedAddress,
+  PlannedFork,
+  PlannedMachine,
+  PlannedSourceDisk,
+} from './machine/machine-clone-types.ts';
+export type { MachineLimit } from './machine/clone-limits.ts';
+export type { MediaRule } from './machine/clone-vmx.ts';
+export { registerScript, type HostPath, type RegisteredMachine } from './machine/register-script.ts';
+
 // Describing, checking, converting.
 export { describeChain, describeDisk, describeLinks } from './operations/describe-chain.ts';
 export type { ChainReport, FoundBy, LinkReport } from './operations/describe-chain.ts';

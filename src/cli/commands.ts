@@ -125,7 +125,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'clone',
-    summary: 'linked clones of disks: one or a thousand, planned first, all made or none',
+    summary: 'clones of a machine (.vmx) or linked clones of disks: one or a thousand, planned first',
     operands: [{ name: 'BASE', many: true }],
     options: [
       { name: 'into', value: 'DIR', summary: 'the folder for the clones; made when it is missing' },
@@ -133,7 +133,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       {
         name: 'name',
         value: 'TEMPLATE',
-        summary: 'what they are called: {n} or {n:02} is the number, {base} the name of the base',
+        summary:
+          'what they are called: {n} or {n:02} is the number, {01..20} counts by itself, {base} the name of the base',
       },
       { name: 'start', value: 'N', summary: 'the first number (default 1)' },
       {
@@ -155,6 +156,35 @@ export const COMMANDS: readonly CommandSpec[] = [
         choices: ['files', 'folders'],
         summary: 'DIR/NAME.vmdk, or DIR/NAME/NAME.vmdk (default: as the base stands, see below)',
       },
+      {
+        name: 'snapshot',
+        value: 'NAME|UID',
+        summary: 'machines: clone this snapshot, not the running point',
+      },
+      {
+        name: 'freeze',
+        summary:
+          'machines: fork the running point first, so that the source can go on without breaking its clones',
+      },
+      { name: 'linked', summary: 'machines: deltas above the disks of the source (the default)' },
+      { name: 'full', summary: 'machines: copies that stand alone' },
+      {
+        name: 'media',
+        value: 'RULE',
+        choices: ['keep', 'drop'],
+        summary: 'machines: ISO images and floppies in the drives (default keep)',
+      },
+      {
+        name: 'independent',
+        value: 'RULE',
+        choices: ['copy', 'link', 'drop'],
+        summary: 'machines: independent disks, which snapshots leave out (default copy)',
+      },
+      {
+        name: 'register-script',
+        value: 'FILE',
+        summary: 'machines: write the commands that register the clones (vim-cmd, govc)',
+      },
       { name: 'keep-going', summary: 'a clone that cannot be made does not keep the others from being made' },
       { name: 'dry-run', short: 'n', summary: 'print the plan, make nothing' },
     ],
@@ -163,9 +193,12 @@ export const COMMANDS: readonly CommandSpec[] = [
       'vmdkit clone golden/golden.vmdk --into lab --count 8 --dry-run',
       'vmdkit clone golden.vmdk --into lab --count 200 --name "web-{n:03}"',
       'vmdkit clone system.vmdk data.vmdk --into lab - < names.txt',
+      'vmdkit clone golden/golden.vmx --into . --snapshot patched --name "lab-{01..20}"',
+      'vmdkit clone golden/golden.vmx --into . --freeze - < machines.csv',
     ],
     notes: [
-      'With - names come from stdin, one a line, or one JSON object a line with a "name"; what else it holds is given back with the result.',
+      'With - names come from stdin: one a line, or one JSON object a line with a "name", or a table (CSV) with a column "name"; what else it holds is given back with the result. Of machines, "uuid", "mac", "mac0" to "mac9", "display-name" and "annotation" are theirs.',
+      'A machine must be off, unless a snapshot of it is cloned. Each clone gets a folder with its own .vmx, .vmsd, nvram and disks, and a UUID and addresses of its own.',
       'Clones stand as their base does. When the base has a folder of its own below DIR, as on a datastore, each clone gets one: DIR/NAME/NAME.vmdk. Else they are files: DIR/NAME.vmdk. Several bases give a folder for each clone, with NAME-BASE.vmdk for each base.',
       'Bases are only read. All clones are made or none, unless --keep-going. A run that was killed is finished or undone by the next run into DIR; if it ran on another host, only with --force.',
     ],

@@ -28,6 +28,12 @@ export function exitCodeOf(error: unknown): number {
   return isVmdkError(error) ? EXIT_OF_KIND[error.kind] : EXIT.failed;
 }
 
+/** Of things that failed one by one: what one of them alone would have ended with, the worst first. */
+export function exitCodeOfProblems(problems: readonly { readonly kind: ErrorKind }[]): number {
+  if (problems.length === 0) return EXIT.done;
+  return problems.every(({ kind }) => kind === 'refused' || kind === 'conflict') ? EXIT.refused : EXIT.failed;
+}
+
 export interface FailureStyle {
   readonly json: boolean;
   readonly verbose: boolean;

@@ -9,8 +9,10 @@ import { setClones } from '../format/edit-vmsd.ts';
 import { applyChangeSet } from '../operations/change-set.ts';
 import { assertUnchanged } from '../operations/clone-bases.ts';
 import { problemOf, type CloneProblem, type CloneWarning } from '../operations/clone-types.ts';
+import { findInto } from '../operations/clone-shape.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import { settleChangeSets, type SettledChanges } from '../operations/settle-changes.ts';
+import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { filesOfClone } from './clone-parts.ts';
 import { shapeMachineClones, type MachineShape } from './clone-shape.ts';
@@ -57,13 +59,17 @@ export async function* cloneMachine(
 const LABEL = 'clone';
 
 async function settleBefore(
-  { into, machine }: MachineCloneRequest,
+  request: MachineCloneRequest,
   options: MachineCloneOptions,
 ): Promise<{ settled: SettledChanges[]; warnings: CloneWarning[] }> {
   const store = storeFor(options.fs);
+  const { into } = await findInto(store, request.into, options);
+  const machine = await createPathGuard({ store, confine: options.confine }).assertNamedAllowed(
+    request.machine,
+  );
   const settled: SettledChanges[] = [];
   const warnings: CloneWarning[] = [];
-  for (const root of [into, posix.dirname(machine)]) {
+  for (const root of [into, posix.dirname(machine.path)]) {
     throwIfAborted(options);
     for (const run of await settleChangeSets(store, root, options)) {
       settled.push(run);

@@ -11,7 +11,7 @@ export interface GivenMachine extends GivenIdentity {
 }
 
 /**
- * Reads `uuid`, `display-name`, `annotation`, and the addresses: `macs` is a list in the order of the cards, `mac0` is
+ * Reads `uuid`, `display-name`, `annotation`, and the addresses: `macs` is a list in the order of the cards (or what a plan told of them), `mac0` is
  * that of ethernet0, `mac` that of the first card. `cards` are the N of every ethernetN.
  * @throws VmdkError `usage`.
  */
@@ -38,11 +38,7 @@ function macsOf(
   cards: readonly number[],
   text: (key: string) => string | undefined,
 ): (string | undefined)[] {
-  const listed = entry['macs'] ?? [];
-  if (!Array.isArray(listed) || !listed.every((mac) => typeof mac === 'string' || mac === null)) {
-    throw usageError(`${JSON.stringify(entry.name)}: "macs" is no list of addresses`);
-  }
-  const macs = listed.map((mac: string | null) => mac ?? undefined);
+  const macs = listedMacs(entry);
   const put = (key: string, position: number): void => {
     const mac = text(key);
     if (mac === undefined) return;
@@ -64,4 +60,22 @@ function macsOf(
     if (index !== undefined) put(key, cards.indexOf(Number(index)));
   }
   return macs;
+}
+
+/** A list of addresses, null for a card without; or as a plan tells them, whose generated ones the UUID gives again. */
+function listedMacs({ name, macs = [] }: CloneName): (string | undefined)[] {
+  const isPlanned = (mac: unknown): mac is { address: string; type: string } =>
+    typeof mac === 'object' &&
+    mac !== null &&
+    'type' in mac &&
+    'address' in mac &&
+    typeof mac.address === 'string';
+  const known = (mac: unknown): boolean => typeof mac === 'string' || mac === null || isPlanned(mac);
+  if (!Array.isArray(macs) || !macs.every(known)) {
+    throw usageError(`${JSON.stringify(name)}: "macs" is no list of addresses`);
+  }
+  return macs.map((mac: unknown) => {
+    if (isPlanned(mac)) return mac.type === 'static' ? mac.address : undefined;
+    return typeof mac === 'string' ? mac : undefined;
+  });
 }

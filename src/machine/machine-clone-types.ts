@@ -98,6 +98,8 @@ export interface PlannedMachine {
   readonly folder: string;
   readonly vmx: string;
   readonly 'display-name': string;
+  /** Only when it was given. */
+  readonly annotation?: string;
   /** As uuid.bios has it. */
   readonly uuid: string;
   readonly macs: readonly PlannedAddress[];

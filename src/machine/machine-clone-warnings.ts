@@ -38,22 +38,22 @@ export async function interruptedIn(
   return [...found.values()];
 }
 
-/** Clones whose bases lie where no reader looks unless it is told. */
+/** Clones whose bases lie where no reader looks unless it is told: a warning for each folder of bases. */
 async function reachWarnings({ store, into, clones, shaped }: MachineShape): Promise<CloneWarning[]> {
   // As somebody will open a clone who knows nothing of how it was made.
   const guard = createPathGuard({ store });
-  const warnings: CloneWarning[] = [];
+  const warnings = new Map<string, CloneWarning>();
   const { name } = clones[0]!;
   for (const { delta, source, suffix } of shaped.parts) {
     if (delta === undefined) continue;
     const path = posix.join(into, name, `${name}${suffix}.vmdk`);
+    const around = posix.dirname(source.base.path);
     for (const note of await hintNotes(guard, path, delta.hint, source.base)) {
-      const around = posix.dirname(source.base.path);
-      const message = `each clone needs to be told where ${source.node} of its source is: ${note}. To do without, make the clones in the folder that holds ${around}`;
-      warnings.push({ code: 'base-out-of-reach', message, path });
+      const message = `each clone needs to be told where its source is: ${note}. To do without, make the clones in the folder that holds ${around}`;
+      if (!warnings.has(around)) warnings.set(around, { code: 'base-out-of-reach', message, path });
     }
   }
-  return warnings;
+  return [...warnings.values()];
 }
 
 function writtenWarnings({ source, freeze, shaped }: MachineShape): CloneWarning[] {

@@ -89,6 +89,7 @@ function plannedMachine(
     folder,
     vmx: posix.join(folder, `${name}.vmx`),
     'display-name': given.displayName,
+    ...(given.annotation === undefined ? {} : { annotation: given.annotation }),
     uuid: identity.uuid,
     macs: identity.addresses.map(({ index, address, type }) => ({ card: `ethernet${index}`, address, type })),
     disks: shaped.parts.map((part) => diskOf(part, folder, name)),

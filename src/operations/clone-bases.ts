@@ -73,11 +73,11 @@ export async function assertUnchanged(store: FileStore, bases: readonly CloneBas
 
 function assertDisk(path: string): void {
   if (!/\.(vmx|vmtx|vmsd|ovf|ova)$/i.test(path)) return;
-  throw new VmdkError('unsupported', 'machine-not-cloned', 'whole machines are not supported yet', {
+  throw new VmdkError('unsupported', 'machine-not-cloned', 'this is no disk that clones could be made of', {
     path,
     found: posix.extname(path),
-    expected: 'disks (.vmdk)',
-    hint: 'Name the disks of the machine instead, all in one command.',
+    expected: 'disks (.vmdk), or in a command of its own a machine (.vmx)',
+    hint: 'Name the .vmx of the machine, or its disks.',
   });
 }
 

@@ -175,11 +175,13 @@ describe('vmdkit clone', () => {
     expect((await clone('--into', 'lab', '--hint', 'odd')).code).toBe(2);
     expect((await clone('--into', 'lab', '--accept-mismatch')).code).toBe(2);
     expect((await clone('--into', 'lab', '--type', 'vmfs')).code).toBe(3);
-    const machine = await run(folder, [COMMAND, 'clone', 'golden.vmx', '--into', 'lab', '--json']);
-    expect(machine.code).toBe(3);
-    expect(JSON.parse(machine.stderr)).toMatchObject({
-      error: { code: 'machine-not-cloned', message: expect.stringContaining('not supported yet') },
+    const appliance = await run(folder, [COMMAND, 'clone', 'golden.ovf', '--into', 'lab', '--json']);
+    expect(appliance.code).toBe(3);
+    expect(JSON.parse(appliance.stderr)).toMatchObject({
+      error: { code: 'machine-not-cloned', message: expect.stringContaining('no disk') },
     });
+    const frozen = await clone('--into', 'lab', '--freeze');
+    expect([frozen.code, frozen.stderr]).toEqual([2, expect.stringMatching(/--freeze is for machines/)]);
     const missing = await run(folder, [COMMAND, 'clone', 'none.vmdk', '--into', 'lab']);
     expect(missing.code).toBe(3);
   });

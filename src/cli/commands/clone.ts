@@ -1,6 +1,8 @@
-// `vmdkit clone`: linked clones of disks, one or a thousand, planned first.
+// `vmdkit clone`: clones of disks or of a machine, one or a thousand, planned first.
 import { usageError } from '../../core/errors.ts';
+import { isMachinePath } from '../../machine/machine.ts';
 import { cloneDisks } from '../../operations/clone-disks.ts';
+import type { NameRequest } from '../../operations/clone-names.ts';
 import { planClones } from '../../operations/clone-plan.ts';
 import {
   plannedResult,
@@ -9,31 +11,47 @@ import {
   type CloneRequest,
   type CloneResult,
 } from '../../operations/clone-types.ts';
+import { cloneMachines, MACHINE_OPTIONS } from '../clone-machines.ts';
 import type { Arguments } from '../parsed-arguments.ts';
 import type { CommandContext } from '../context.ts';
 import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
-import { EXIT } from '../failure.ts';
+import { exitCodeOfProblems } from '../failure.ts';
 import { readNames } from '../name-lines.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
-  const request = await requestOf(args, context);
+  const { bases, ...names } = await namesOf(args, context);
   const options = await optionsOf(args, context);
+  const machine = bases.find(isMachinePath);
+  if (machine !== undefined) {
+    if (bases.length > 1)
+      throw usageError(`clone: ${machine} is a machine, and they are cloned one at a time`);
+    return cloneMachines(machine, names, args, options, context);
+  }
+  for (const option of MACHINE_OPTIONS) {
+    const given = args.flag(option);
+    if (given)
+      throw usageError(`clone: --${option} is for machines`, 'Name the .vmx of a machine to clone it.');
+  }
+  const request = { ...names, ...shapeOf(args), bases };
   return args.flag('dry-run') ? showPlan(request, options, context) : make(request, options, context);
 };
 
-async function requestOf(args: Arguments, context: CommandContext): Promise<CloneRequest> {
+async function namesOf(
+  args: Arguments,
+  context: CommandContext,
+): Promise<NameRequest & { bases: string[]; into: string }> {
   const into = args.text('into');
   if (into === undefined) throw usageError('clone needs --into DIR', 'For example: --into clones');
   const words = args.operands('BASE');
   const bases = words.filter((word) => word !== '-');
   if (bases.length === 0) throw usageError('clone needs the BASE to clone');
   const counted = { count: args.count('count'), template: args.text('name'), start: args.count('start') };
-  if (bases.length === words.length) return { ...counted, ...shapeOf(args), bases, into };
+  if (bases.length === words.length) return { ...counted, bases, into };
   if (Object.values(counted).some((value) => value !== undefined)) {
     throw usageError('clone: names come from stdin (-), or from --count, --name and --start: not from both');
   }
-  return { names: await readNames(context.stdin, context.signal), ...shapeOf(args), bases, into };
+  return { names: await readNames(context.stdin, context.signal), bases, into };
 }
 
 /** The parser has checked the words against the choices. */
@@ -70,7 +88,7 @@ async function showPlan(
     const { planText } = await import('../clone-text.ts');
     for (const line of planText(plan, context.verbose)) await context.stdout.line(line);
   }
-  return exitCodeOf(plan.clones.map(plannedResult));
+  return exitCodeOfProblems(plan.clones.flatMap(({ error }) => error ?? []));
 }
 
 async function make(request: CloneRequest, options: CloneOptions, context: CommandContext): Promise<number> {
@@ -95,18 +113,11 @@ async function make(request: CloneRequest, options: CloneOptions, context: Comma
     for (const { error } of results) if (error !== undefined) context.warn(error.message);
     context.talk(summaryText(plans[0]!, results));
   }
-  return exitCodeOf(results);
+  return exitCodeOfProblems(results.flatMap(({ error }) => error ?? []));
 }
 
 function warn({ warnings }: ClonePlan, context: CommandContext): void {
   for (const { path, message } of warnings) {
     context.warn(path === undefined ? message : `${path}: ${message}`);
   }
-}
-
-/** Clones that failed sum up to what one of them alone would have ended with, the worst first. */
-function exitCodeOf(results: readonly CloneResult[]): number {
-  const errors = results.flatMap(({ error }) => error ?? []);
-  if (errors.length === 0) return EXIT.done;
-  return errors.every(({ kind }) => kind === 'refused' || kind === 'conflict') ? EXIT.refused : EXIT.failed;
 }

@@ -1,0 +1,111 @@
+// Machines and requests that are not cloned: each refusal has its reason and its way out, and leaves everything as it was.
+import { describe, expect, it } from 'vitest';
+import type { MachineCloneRequest } from '../../src/machine/machine-clone-types.ts';
+import { filesBelow, hashesBelow } from '../support/clone-bench.ts';
+import { clonedMachines, machineBench } from '../support/machine-clones.ts';
+import type { MachineModelOptions } from '../support/machine-model.ts';
+
+const GOLDEN = '/ds/golden/golden.vmx';
+
+async function expectRefused(
+  options: MachineModelOptions,
+  request: Partial<MachineCloneRequest>,
+  kind: string,
+  why: RegExp,
+): Promise<void> {
+  const { fs } = await machineBench(options);
+  const before = await hashesBelow(fs, '/ds');
+  const work = clonedMachines({ machine: GOLDEN, into: '/ds', names: ['x'], ...request }, { fs });
+  await expect(work).rejects.toMatchObject({ kind, message: expect.stringMatching(why) as string });
+  expect(await hashesBelow(fs, '/ds')).toEqual(before);
+  expect((await filesBelow(fs, '/ds')).filter((path) => path.endsWith('/'))).toEqual(['/ds/golden/']);
+}
+
+describe('a machine', () => {
+  it.each<[string, Record<string, string>, string, RegExp]>([
+    [
+      'encrypted',
+      { 'encryption.keySafe': 'vmware:key/list' },
+      'unsupported',
+      /encrypted[^]*Decrypt it in VMware/,
+    ],
+    ['with a TPM', { 'vtpm.present': 'TRUE' }, 'refused', /virtual TPM[^]*Remove the TPM/],
+    [
+      'suspended',
+      { 'checkpoint.vmState': 'golden.vmss' },
+      'refused',
+      /suspended[^]*Resume it and shut it down/,
+    ],
+    [
+      'with a shared disk',
+      { 'scsi0:0.sharing': 'multi-writer' },
+      'refused',
+      /others write to[^]*Detach scsi0:0/,
+    ],
+    ['whose disk is missing', { 'sata0:1.fileName': 'gone.vmdk' }, 'missing', /gone\.vmdk[^]*--map/],
+    ['whose disk is twice there', { 'sata0:1.fileName': 'golden-000003.vmdk' }, 'usage', /the same disk/],
+  ])('that is %s is not cloned', async (_, vmx, kind, why) => {
+    await expectRefused({ vmx }, {}, kind, why);
+  });
+
+  it('without a disk is not cloned', async () => {
+    await expectRefused({ nodes: [] }, {}, 'refused', /nothing to clone[^]*copy of the \.vmx/);
+  });
+
+  it('whose nvram is no nvram is not cloned', async () => {
+    const { fs } = await machineBench();
+    await fs.replace('/ds/golden/golden.nvram', new Uint8Array(4 * 1024 * 1024 + 1));
+    const work = clonedMachines({ machine: GOLDEN, into: '/ds', names: ['x'] }, { fs });
+    await expect(work).rejects.toThrow(/golden\.nvram: this file is too large/);
+    expect(await fs.exists('/ds/x')).toBe(false);
+  });
+
+  it('that runs gives clones of its snapshots alone, and is not written to', async () => {
+    const { fs, model } = await machineBench({ vmx: { cleanShutdown: 'FALSE' } });
+    await (await fs.create('/ds/golden/golden-1a2b3c4d.vswp')).close();
+    const before = await model.hashes();
+    const request = { machine: GOLDEN, into: '/ds', names: ['x'] };
+    await expect(clonedMachines(request, { fs })).rejects.toThrow(/Or name a snapshot/);
+    const warnings: string[] = [];
+    const onPlan = (plan: { warnings: readonly { code: string }[] }): void =>
+      void warnings.push(...plan.warnings.map(({ code }) => code));
+    await clonedMachines({ ...request, snapshot: 'patched' }, { fs, onPlan });
+    expect(warnings).toContain('clones-not-noted');
+    expect(await model.hashes()).toEqual(before);
+  });
+});
+
+describe('a request', () => {
+  it.each<[Partial<MachineCloneRequest>, string, RegExp]>([
+    [{ snapshot: 'none' }, 'missing', /no such snapshot: found uid:1 "installed", uid:2 "patched"/],
+    [{ snapshot: 'patched', freeze: true }, 'usage', /frozen already/],
+    [{ full: true, freeze: true }, 'usage', /nothing to freeze/],
+    [{ full: true, independent: 'link' }, 'usage', /copy or drop/],
+    [{ full: true, type: 'vmfsSparse' }, 'usage', /not made as vmfsSparse[^]*monolithicFlat/],
+    [{ type: 'vmfs' }, 'unsupported', /vmfs/],
+    [{ names: ['golden'] }, 'usage', /same name as the one it stands on/],
+    [{ names: ['golden-000003'], into: '/ds/lab' }, 'usage', /same name as the one it stands on/],
+    [{ names: undefined, count: 10_001 }, 'usage', /at most 10000/],
+    [{ names: ['../x'] }, 'usage', /lead out of the folder/],
+    [{ names: [{ name: 'x', mac: 'nonsense' }] }, 'usage', /no MAC address/],
+    [{ into: '/ds/golden/golden.vmx' }, 'usage', /clones are made in a folder/],
+  ])('of %j is refused', async (request, kind, why) => {
+    await expectRefused({}, request, kind, why);
+  });
+
+  it('for a place that is taken is refused, or does without the one', async () => {
+    const { fs, model } = await machineBench();
+    await fs.makeFolder('/ds/b');
+    const request = { machine: GOLDEN, into: '/ds', names: ['a', 'b', 'c'], freeze: true };
+    const before = await model.hashes();
+    await expect(clonedMachines(request, { fs })).rejects.toMatchObject({ code: 'target-exists' });
+    expect(await model.hashes()).toEqual(before);
+    const made = await clonedMachines({ ...request, keepGoing: true }, { fs });
+    expect(made.map(({ status, error }) => [status, error?.code])).toEqual([
+      ['created', undefined],
+      ['failed', 'target-exists'],
+      ['created', undefined],
+    ]);
+    expect(await fs.list('/ds/b')).toEqual([]);
+  });
+});
