@@ -36,6 +36,45 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./commands/chain.ts'),
   },
   {
+    name: 'scan',
+    summary: 'the disks and machines below folders: who stands on whom, orphans, broken hints, changed bases',
+    operands: [{ name: 'DIR', optional: true, many: true }],
+    options: [
+      {
+        name: 'format',
+        value: 'FORMAT',
+        choices: ['tree', 'json', 'dot', 'mermaid', 'svg'],
+        summary: 'a text tree (default), JSON, or a drawing: Graphviz, Mermaid, SVG',
+      },
+      {
+        name: 'who-uses',
+        value: 'DISK',
+        summary: 'only the machines and disks that stand on DISK; without DIR those around it',
+      },
+      {
+        name: 'is-clone',
+        value: 'VM',
+        summary: 'whether VM (a .vmx) is a linked clone, and why: exit code 0 for yes, 1 for no',
+      },
+      {
+        name: 'rebuild-register',
+        summary: 'write anew the registers of who stands on what, beside the disks',
+      },
+    ],
+    opensDisks: true,
+    examples: [
+      'vmdkit scan /mnt/ds1',
+      'vmdkit scan /mnt/ds1 --format svg > ds1.svg',
+      'vmdkit scan --who-uses golden/golden.vmdk',
+      'vmdkit scan --is-clone lab-01/lab-01.vmx && echo linked',
+    ],
+    notes: [
+      'Reads only, unless --rebuild-register is given. Symbolic links are not followed, folders that cannot be read are told and passed by.',
+      'A disk, delta or snapshot is called unused when no machine found, no snapshot and no other disk refers to it: name all folders whose machines may.',
+    ],
+    load: () => import('./commands/scan.ts'),
+  },
+  {
     name: 'map',
     summary: 'which sectors are absent, zero or data, and which file and offset answers them',
     operands: [{ name: 'DISK' }],

@@ -25,6 +25,7 @@ export function buildForest(results: ScanResults): Forest {
     roots: walk.roots,
     disks,
     byPath,
+    occupied: occupiedBy(facts),
     machines,
     orphans: orphansOf(forest, results),
     brokenHints: brokenHintsOf(facts, links),
@@ -34,6 +35,13 @@ export function buildForest(results: ScanResults): Forest {
     skipped: walk.skipped,
     complete: walk.complete,
   };
+}
+
+function occupiedBy(facts: readonly DiskFacts[]): number {
+  const files = new Map(facts.flatMap((disk) => disk.files.map((file) => [file.identity, file.allocated])));
+  let sum = 0;
+  for (const allocated of files.values()) sum += allocated;
+  return sum;
 }
 
 function describeDisks(facts: readonly DiskFacts[], { pool, links, machines }: ScanResults): ForestDisk[] {

@@ -134,6 +134,8 @@ export interface Forest {
   /** In order of their paths. */
   readonly disks: readonly ForestDisk[];
   readonly byPath: ReadonlyMap<string, ForestDisk>;
+  /** Bytes that all files of all disks occupy, each file counted once. */
+  readonly occupied: number;
   readonly machines: readonly ForestMachine[];
   readonly orphans: readonly Orphan[];
   readonly brokenHints: readonly BrokenHint[];

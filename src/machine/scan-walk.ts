@@ -33,15 +33,17 @@ const MOST_NAMES = 1_000_000;
 /** What is passed by is told up to here; a folder of links must not fill the memory. */
 const MOST_SKIPPED = 1000;
 const INTERESTING = /\.(vmdk|vmx|vmtx|vmsd|vmsn)$/i;
-/** Locks of VMware, and what our own runs are working on. */
-const WORKING = /\.lck$|^\.vmdkit-/i;
+/** Locks of VMware are folders. */
+const LOCKS = /\.lck$/i;
+const OWN_RUNS = /^\.vmdkit-/;
 /** Copies of everything as it was, kept by the storage: they would stand beside every disk with the same CID. */
 const STORAGE_SNAPSHOTS = new Set(['.snapshot', '.snapshots', '.zfs', '~snapshot']);
 
 interface Search {
   readonly store: FileStore;
   readonly options: WalkOptions;
-  readonly seen: Set<string>;
+  /** Levels that were entered below each folder, by identity: one met again with more to go is looked into again. */
+  readonly seen: Map<string, number>;
   readonly files: ResolvedPath[];
   readonly skipped: SkippedPath[];
   readonly problems: Finding[];
@@ -58,7 +60,7 @@ export async function walkFolders(
   const search: Search = {
     store,
     options,
-    seen: new Set(),
+    seen: new Map(),
     files: [],
     skipped: [],
     problems: [],
@@ -69,10 +71,19 @@ export async function walkFolders(
   for (const { path, depth = Infinity } of roots)
     folders.push({ path: (await rootAt(store, path)).path, root: true, depth });
   await walkLevels(search, folders);
+  onceEach(search);
   search.files.sort((a, b) => compare(a.path, b.path));
   search.skipped.sort((a, b) => compare(a.path, b.path));
   const { files, skipped, problems, complete } = search;
   return { roots: [...new Set(folders.map(({ path }) => path))], files, skipped, problems, complete };
+}
+
+/** A folder that was looked into twice gives everything in it twice. */
+function onceEach({ files, skipped }: Search): void {
+  for (const list of [files, skipped] as { path: string }[][]) {
+    const once = new Map(list.map((item) => [item.path, item]));
+    if (once.size < list.length) list.splice(0, list.length, ...once.values());
+  }
 }
 
 interface Folder {
@@ -108,8 +119,8 @@ async function lookInto(search: Search, folder: Folder): Promise<string[]> {
   let names: string[];
   try {
     const { identity } = await search.store.resolve(folder.path);
-    if (search.seen.has(identity)) return [];
-    search.seen.add(identity);
+    if ((search.seen.get(identity) ?? -1) >= folder.depth) return [];
+    search.seen.set(identity, folder.depth);
     names = await search.store.list(folder.path);
   } catch (error) {
     if (!isVmdkError(error) || (folder.root && error.code !== 'file-missing')) throw error;
@@ -155,7 +166,11 @@ async function placeOf(search: Search, folder: string, name: string): Promise<Re
 }
 
 function mayEnter(search: Search, path: string, name: string): boolean {
-  if (WORKING.test(name)) return false;
+  if (LOCKS.test(name)) return false;
+  if (OWN_RUNS.test(name)) {
+    skip(search, path, 'what a run of vmdkit is making, or left behind: the next run there settles it');
+    return false;
+  }
   if (!STORAGE_SNAPSHOTS.has(name.toLowerCase())) return true;
   skip(search, path, 'snapshots of the storage: copies of the disks, not the disks');
   return false;

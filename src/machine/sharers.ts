@@ -93,11 +93,11 @@ function hasChildren(verb: string, { path, disks, unconfirmed }: Sharers): VmdkE
   ];
   const named = all.slice(0, MOST_NAMED).join(', ');
   const more = all.length > MOST_NAMED ? ` and ${all.length - MOST_NAMED} more` : '';
-  const count = all.length === 1 ? '1 disk stands' : `${all.length} disks stand`;
+  const count = all.length === 1 ? '1 disk' : `${all.length} disks`;
   const look = unconfirmed.length > 0 ? ' Let it look at registered disks with --allow FOLDER.' : '';
   return new VmdkError('refused', 'base-has-children', `${verb} would break the disks that stand on it`, {
     path,
-    found: `${count} on it: ${named}${more}`,
+    found: `${count}: ${named}${more}`,
     expected: 'no disk that stands on it',
     hint: `Make a delta of it and work there (vmdkit create NEW --backing DISK), or pass --force to go ahead.${look}`,
   });
@@ -115,7 +115,20 @@ export function recordSharers(
   basePath: string,
   children: readonly string[],
 ): Promise<Recorded> {
-  return changeRegister(store, basePath, (known) => [...new Set([...known, ...children])]);
+  return changeRegister(store, basePath, async (known) => {
+    const paths = await Promise.all(children.map((child) => realPathOf(store, child)));
+    return [...new Set([...known, ...paths])];
+  });
+}
+
+/** As it is, free of symbolic links; as named when it cannot be looked up. */
+async function realPathOf(store: FileStore, path: string): Promise<string> {
+  try {
+    return (await store.resolve(path)).path;
+  } catch (error) {
+    if (isVmdkError(error)) return posix.resolve(path);
+    throw error;
+  }
 }
 
 /** Takes disks out of the register of the base's folder. Never fails. */
@@ -125,7 +138,7 @@ export function forgetSharers(
   children: readonly string[],
 ): Promise<Recorded> {
   const gone = new Set(children);
-  return changeRegister(store, basePath, (known) => known.filter((path) => !gone.has(path)));
+  return changeRegister(store, basePath, async (known) => known.filter((path) => !gone.has(path)));
 }
 
 /**
@@ -173,7 +186,7 @@ export async function rebuildRegisters(
 async function changeRegister(
   store: FileStore,
   basePath: string,
-  change: (known: readonly string[]) => readonly string[],
+  change: (known: readonly string[]) => Promise<readonly string[]>,
 ): Promise<Recorded> {
   try {
     const { path } = await store.resolve(basePath);
@@ -182,7 +195,7 @@ async function changeRegister(
     if (!writable) return { path, note: `the register in ${folder} is left as it is: ${problem}` };
     const name = posix.basename(path);
     const known = register.get(name) ?? [];
-    const wanted = change(known);
+    const wanted = await change(known);
     if (wanted.length !== known.length || problem !== undefined) {
       const changed: Register = new Map([...register, [name, wanted]]);
       await writeRegister(store, folder, changed);

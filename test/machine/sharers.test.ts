@@ -64,7 +64,7 @@ describe('the sharers of a disk', () => {
     const { message } = await refusal(assertNoSharers(store, GOLDEN, 'writing to this disk'));
     expect(message).toContain(`${GOLDEN}: writing to this disk would break the disks that stand on it`);
     expect(message).toContain(
-      '3 disks stand on it: /vol/ds/golden/golden-000001.vmdk, /vol/ds/web-1/web-1.vmdk, /vol/ds/web-2/web-2.vmdk',
+      'found 3 disks: /vol/ds/golden/golden-000001.vmdk, /vol/ds/web-1/web-1.vmdk, /vol/ds/web-2/web-2.vmdk',
     );
     expect(message).toContain('--force');
   });

@@ -18,6 +18,7 @@ import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { exitCodeOfProblems } from '../failure.ts';
 import { readNames } from '../name-lines.ts';
+import { noteSharers } from '../sharers.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const { bases, ...names } = await namesOf(args, context);
@@ -103,6 +104,7 @@ async function make(request: CloneRequest, options: CloneOptions, context: Comma
     for await (const result of cloneDisks(request, { ...options, ...task, onPlan })) made.push(result);
     return made;
   });
+  await noteSharers(madeDisks(results), context);
   if (context.format === 'json') {
     const { into, totals } = plans[0]!;
     await context.printJson({ schema: 'vmdkit-clones/v1', into, clones: results, totals });
@@ -114,6 +116,16 @@ async function make(request: CloneRequest, options: CloneOptions, context: Comma
     context.talk(summaryText(plans[0]!, results));
   }
   return exitCodeOfProblems(results.flatMap(({ error }) => error ?? []));
+}
+
+/** Each disk that was made, with the base it stands on. */
+function madeDisks(results: readonly CloneResult[]): { base: string; path: string }[] {
+  return results.flatMap(({ status, path, base, disks = [{ path, base }] }) => {
+    if (status !== 'created') return [];
+    return disks.flatMap((disk) =>
+      disk.path === undefined || disk.base === undefined ? [] : [{ base: disk.base, path: disk.path }],
+    );
+  });
 }
 
 function warn({ warnings }: ClonePlan, context: CommandContext): void {

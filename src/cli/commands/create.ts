@@ -10,6 +10,7 @@ import type { CommandContext } from '../context.ts';
 import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
+import { noteSharers } from '../sharers.ts';
 import { parseSize, toSectors } from '../sizes.ts';
 
 /** Options that only a disk of its own has; a delta takes these after its parent. */
@@ -72,14 +73,17 @@ async function newDelta(args: Arguments, context: CommandContext): Promise<DiskP
     if (given) throw usageError(`--${name} does not go with --backing`);
   }
   const options = await chainOptionsOf(args, context);
-  return context.withProgress((task) =>
-    createDelta(args.operand('DISK'), args.text('backing')!, {
+  const base = args.text('backing')!;
+  const plan = await context.withProgress((task) =>
+    createDelta(args.operand('DISK'), base, {
       ...options,
       ...task,
       ...shared(args, context),
       hint: args.text('hint'),
     }),
   );
+  await noteSharers([{ base, path: plan.descriptorPath }], context);
+  return plan;
 }
 
 function shared(args: Arguments, context: CommandContext) {

@@ -12,6 +12,7 @@ import type { CommandContext } from '../context.ts';
 import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
+import { refuseToBreakSharers } from '../sharers.ts';
 import { printCid } from '../../format/content-id.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
@@ -30,6 +31,7 @@ export const run: CommandModule['run'] = async (args, context) => {
   const dropChangeTracking = args.flag('drop-change-tracking');
   const others = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
   const files = await filesToLock(disk, options);
+  await refuseToBreakSharers(disk, 'writing to this disk', options, context);
   const written = await withLocks(
     context.store,
     files,

@@ -1,0 +1,46 @@
+// What commands do about disks that others stand on: refuse to write to them, and note down new ones. Rule: a refusal is
+// overridden only by --force; noting down never fails a command whose work is done.
+import type { ChainOptions } from '../chain/chain-options.ts';
+import type { CommandContext } from './context.ts';
+import { plural } from './numbers.ts';
+
+type Looking = Pick<ChainOptions, 'allow' | 'confine' | 'pathMap'>;
+
+/**
+ * Before a disk is written to. `verb` begins the message: `writing to this disk`.
+ * @throws VmdkError `base-has-children` unless --force is given; then it is a warning.
+ */
+export async function refuseToBreakSharers(
+  path: string,
+  verb: string,
+  { allow, confine, pathMap }: Looking,
+  context: CommandContext,
+): Promise<void> {
+  const { assertNoSharers, findSharers } = await import('../machine/sharers.ts');
+  const options = { allow, confine, pathMap, signal: context.signal };
+  if (!context.force) {
+    const { notes } = await assertNoSharers(context.store, path, verb, options);
+    for (const note of notes) context.warn(note);
+    return;
+  }
+  const { disks } = await findSharers(context.store, path, options);
+  if (disks.length === 0) return;
+  const one = disks.length === 1;
+  context.warn(
+    `${path}: ${plural(disks.length, 'disk')} ${one ? 'stands' : 'stand'} on it and ${one ? 'breaks' : 'break'} by this`,
+  );
+}
+
+/** After deltas were made: the register beside each base says so. */
+export async function noteSharers(
+  made: readonly { readonly base: string; readonly path: string }[],
+  context: CommandContext,
+): Promise<void> {
+  if (made.length === 0) return;
+  const { recordSharers } = await import('../machine/sharers.ts');
+  for (const base of new Set(made.map((each) => each.base))) {
+    const paths = made.filter((each) => each.base === base).map(({ path }) => path);
+    const { note } = await recordSharers(context.store, base, paths);
+    if (note !== undefined && context.verbose) context.talk(`${base}: ${note}`);
+  }
+}
