@@ -323,13 +323,14 @@ async function syncPlaces(run: ChangeRun, ...inJournal: readonly string[]): Prom
   });
 }
 
-/** All is in place: what left its place is deleted, and the journal after it. */
+/** All is in place: what left its place is deleted, and the journal after it. What came was moved, so is not here. */
 async function clearAway(run: ChangeRun): Promise<void> {
-  const { store, journal } = run;
-  await inParallel(journal.changes, async (record, index) => {
-    if (run.folders[record.root] === undefined) return;
-    await dropMade(run, index);
-    if (record.kind === 'remove') await removeIfThere(store, outPath(run, index));
+  const { store, journal, folders } = run;
+  await inParallel(journal.changes, async ({ kind, root }, index) => {
+    if (folders[root] === undefined) return;
+    if (kind === 'replace' || kind === 'patch') await removeIfThere(store, madePath(run, index));
+    if (kind === 'create-together') await removeFolderIfThere(store, madePath(run, index));
+    if (kind === 'remove') await removeIfThere(store, outPath(run, index));
   });
   await removeFolders(run);
 }

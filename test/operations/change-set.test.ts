@@ -9,6 +9,7 @@ import type { FileChange } from '../../src/operations/file-change.ts';
 import { readWhole, writeWhole } from '../../src/operations/tidy.ts';
 import { runsOf } from '../support/clone-bench.ts';
 import { textsBelow } from '../support/change-bench.ts';
+import { createCrashStore } from '../support/crash-store.ts';
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
 const START = {
@@ -151,6 +152,23 @@ describe('a change set', () => {
     );
     expect(skipped).toEqual([0]);
     expect(await textsBelow(store, '/vm')).toEqual({ ...START, '/vm/c2/a': 'a' });
+  });
+
+  it('syncs each new file and folder once, and renames a folder once', async () => {
+    const store = await createCrashStore({ '/vm/a': text('a') });
+    const files = ['1', '2', '3'].map((name) => ({ name, content: text(name) }));
+    const count = 40;
+    const changes = Array.from({ length: count }, (_, index): FileChange => {
+      return { kind: 'folder', path: `/vm/c${index}`, files };
+    });
+    await apply(store, changes);
+    const counted = (pattern: RegExp): number => store.log.filter((line) => pattern.test(line)).length;
+    expect(counted(/^create /)).toBe(3 * count + 1);
+    expect(counted(/^sync /)).toBe(3 * count + 1);
+    expect(counted(/^syncFolder .*made\/\d+$/)).toBe(count);
+    expect(counted(/^rename .*made\/\d+ \/vm\/c\d+$/)).toBe(count);
+    // What all of them share does not grow with their number.
+    expect(store.log.length - 12 * count).toBeLessThan(40);
   });
 
   it('reports progress by files', async () => {
