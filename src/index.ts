@@ -89,7 +89,6 @@ export type {
   PlannedMachine,
   PlannedSourceDisk,
 } from './machine/machine-clone-types.ts';
-export type { MachineLimit } from './machine/clone-limits.ts';
 export type { MediaRule } from './machine/clone-vmx.ts';
 export { registerScript, type HostPath, type RegisteredMachine } from './machine/register-script.ts';
 

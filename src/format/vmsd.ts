@@ -1,6 +1,7 @@
 // The snapshot database of a machine (.vmsd), read. Rule: a pure reading of a dictionary; real files lack keys, repeat
 // uids and point nowhere, so each snapshot that can be told apart is given and the rest is a problem.
 // Source of keys and of the time formula: format.md 8.3.
+import { VmdkError } from '../core/errors.ts';
 import type { Dictionary, DictionaryProblem } from './dictionary.ts';
 import { showText } from './plain-text.ts';
 import { truth } from './vmx.ts';
@@ -57,14 +58,25 @@ export const NO_SNAPSHOTS: SnapshotDatabase = {
   problems: [],
 };
 
+/** VMware supports some hundred; more is damage or an attack. */
+const MOST_SNAPSHOTS = 4096;
 const TWO_32 = 1n << 32n;
 /** Beyond it JavaScript has no dates. */
 const LAST_MICROS = 8_640_000_000_000_000_000n;
 
+/** @throws VmdkError `corrupt` `too-many-snapshots`. */
 export function readSnapshotDatabase(dictionary: Dictionary): SnapshotDatabase {
   const problems: DictionaryProblem[] = [];
   const snapshots: Snapshot[] = [];
-  for (const [index, fields] of numbered(dictionary, 'snapshot')) {
+  const entries = numbered(dictionary, 'snapshot');
+  if (entries.length > MOST_SNAPSHOTS) {
+    throw new VmdkError('corrupt', 'too-many-snapshots', 'no machine has so many snapshots', {
+      path: dictionary.path,
+      found: entries.length,
+      expected: `at most ${MOST_SNAPSHOTS}`,
+    });
+  }
+  for (const [index, fields] of entries) {
     const snapshot = readSnapshot(index, fields, problems);
     if (snapshot !== undefined) snapshots.push(snapshot);
   }
@@ -97,15 +109,15 @@ export function childrenOf({ snapshots }: SnapshotDatabase, uid: number): Snapsh
 
 /** From the snapshot upwards to its root, itself first; ends where a parent is missing or a circle closes. */
 export function ancestryOf({ snapshots }: SnapshotDatabase, uid: number | undefined): Snapshot[] {
-  const line: Snapshot[] = [];
+  const line = new Set<Snapshot>();
   const byUid = new Map(snapshots.map((snapshot) => [snapshot.uid, snapshot]));
   for (let at = uid; at !== undefined;) {
     const snapshot = byUid.get(at);
-    if (snapshot === undefined || line.includes(snapshot)) break;
-    line.push(snapshot);
+    if (snapshot === undefined || line.has(snapshot)) break;
+    line.add(snapshot);
     at = snapshot.parentUid;
   }
-  return line;
+  return [...line];
 }
 
 type Fields = ReadonlyMap<string, string>;
@@ -228,7 +240,7 @@ function noteOddTree(
       );
     }
   }
-  const circles = snapshots.filter(({ uid, parentUid }) => leadsBack(database, uid, parentUid));
+  const circles = inCircles(snapshots);
   if (circles.length > 0) {
     const names = circles.map(({ uid }) => uid).join(', ');
     note(problems, 'vmsd-circle', `the snapshots ${names} are their own ancestors`, 'error');
@@ -242,9 +254,23 @@ function noteOddTree(
   }
 }
 
-function leadsBack(database: Omit<SnapshotDatabase, 'problems'>, uid: number, parentUid?: number): boolean {
-  const line = ancestryOf({ ...database, problems: [] }, parentUid);
-  return line.some((above) => above.uid === uid);
+/** Each is walked up from once, whatever the shape. */
+function inCircles(snapshots: readonly Snapshot[]): Snapshot[] {
+  const byUid = new Map(snapshots.map((snapshot) => [snapshot.uid, snapshot]));
+  const done = new Set<Snapshot>();
+  const circles: Snapshot[] = [];
+  for (const start of snapshots) {
+    const line = new Set<Snapshot>();
+    let at: Snapshot | undefined = start;
+    while (at !== undefined && !done.has(at) && !line.has(at)) {
+      line.add(at);
+      at = at.parentUid === undefined ? undefined : byUid.get(at.parentUid);
+    }
+    const walked = [...line];
+    if (at !== undefined && line.has(at)) circles.push(...walked.slice(walked.indexOf(at)));
+    for (const snapshot of walked) done.add(snapshot);
+  }
+  return circles;
 }
 
 function note(

@@ -12,7 +12,7 @@ export interface VmxDevice {
   readonly controller: VmxController;
   readonly bus: number;
   readonly unit: number;
-  /** Whether the machine has it: its own `present`, unless its controller says that it is not. */
+  /** Whether the machine has it: its own `present`, unless its controller says that it is not, or no machine has the place. */
   readonly present: boolean;
   readonly kind: 'disk' | 'cdrom' | 'passthrough';
   readonly deviceType?: string;
@@ -162,6 +162,8 @@ function readDevice(
   const deviceType = nonEmpty(values.get('devicetype'));
   const mode = nonEmpty(values.get('mode'))?.toLowerCase() ?? 'persistent';
   const sharing = nonEmpty(values.get('sharing'))?.toLowerCase();
+  const [buses, units] = PLACES[controller];
+  const unit = Number(place[3]);
   const shared = nonEmpty(dictionary.get(`${controller}${bus}.sharedBus`))?.toLowerCase();
   // IDE channels are there without being said.
   const controllerGone = truth(dictionary.get(`${controller}${bus}.present`)) === false;
@@ -169,8 +171,8 @@ function readDevice(
     node,
     controller,
     bus,
-    unit: Number(place[3]),
-    present: truth(values.get('present')) === true && !controllerGone,
+    unit,
+    present: truth(values.get('present')) === true && !controllerGone && bus < buses && unit < units,
     kind: kindOf(deviceType),
     mode,
     independent: mode.startsWith('independent'),
@@ -199,7 +201,9 @@ function noteOddDevice(device: VmxDevice, line: number, problems: DictionaryProb
   const [buses, units] = PLACES[controller];
   const warn = (code: string, message: string): void =>
     void problems.push({ code, severity: 'warning', message, line });
-  if (bus >= buses || unit >= units) warn('vmx-odd-place', `${node} is no place that a machine has`);
+  if (bus >= buses || unit >= units) {
+    warn('vmx-odd-place', `${node} is no place that a machine has: it is taken for absent`);
+  }
   if (controller === 'scsi' && unit === 7 && present) {
     warn('vmx-odd-place', `${node} is the place of the SCSI controller itself`);
   }

@@ -30,7 +30,7 @@ export interface LimitFacts {
   readonly hardwareVersion?: number | undefined;
   /** Whether all bases are disks of Workstation or Fusion, which no cluster shares. */
   readonly hosted?: boolean | undefined;
-  /** Whether the base is on another file system than what stands on it; undefined when that is not known. */
+  /** Whether the base is on another file system than what stands on it; undefined while it may yet be so. */
   readonly elsewhere?: boolean | undefined;
 }
 
@@ -112,10 +112,10 @@ function groupLimit({ clones, shared, hardwareVersion, hosted }: LimitFacts): Ma
   };
 }
 
-function elsewhereLimit({ elsewhere }: LimitFacts): MachineLimit {
+function elsewhereLimit({ elsewhere, shared }: LimitFacts): MachineLimit {
   return {
     code: 'base-elsewhere',
-    state: elsewhere === true ? 'depends' : 'fits',
+    state: (elsewhere ?? shared) ? 'depends' : 'fits',
     message:
       elsewhere === true
         ? 'the base is on other storage than what stands on it: each host that runs the machine must find it by the hint'

@@ -8,7 +8,7 @@ import type { ClonedDisk, CloneProblem, CloneWarning, PlannedBase } from '../ope
 import type { Runs } from '../operations/run-owner.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { PromisesFs } from '../storage/promises-file-store.ts';
-import type { MachineLimit } from './clone-limits.ts';
+import type { MachineLimit } from './limits.ts';
 import type { MediaRule } from './clone-vmx.ts';
 
 /**

@@ -4,7 +4,7 @@ import { printCid } from '../format/content-id.ts';
 import type { CloneName } from '../operations/clone-names.ts';
 import { problemOf } from '../operations/clone-types.ts';
 import { targetExists } from '../operations/staging.ts';
-import { limitsOfClones } from './clone-limits.ts';
+import { limitsOf } from './limits.ts';
 import { bytesOfClone, diskFileNames, fileNamesOf, type ClonePart, type ShapedClone } from './clone-parts.ts';
 import { shapeMachineClones, type MachineShape } from './clone-shape.ts';
 import { interruptedIn, warningsOfClones } from './machine-clone-warnings.ts';
@@ -66,7 +66,15 @@ export async function planShapedClones(shape: MachineShape, finished: boolean): 
     ...(freezes ? { freeze: freeze.forks } : {}),
     clones,
     totals: totalsOf(shape, made, needed, freezes ? freeze['bytes-needed'] : 0),
-    limits: request.full === true ? [] : limitsOfClones(links, made),
+    limits:
+      request.full === true
+        ? []
+        : limitsOf({
+            links,
+            clones: made,
+            shared: true,
+            hardwareVersion: source.machine.config.hardwareVersion,
+          }),
     warnings: await warningsOfClones(shape),
   };
 }

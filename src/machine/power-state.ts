@@ -40,6 +40,10 @@ async function judge(look: LookAtPower, own: readonly LockFinding[]): Promise<Ma
   const reasons = exclusive.map(lockReason);
   for (const name of await swapFiles(look))
     reasons.push(`the swap file ${showText(name)}, which a clean shutdown removes`);
+  for (const { node, redo, present } of config.devices) {
+    if (present && redo !== undefined)
+      reasons.push(`${node}.redo = "${showText(redo)}", a log of writes that are not in the disk yet`);
+  }
   if (config.cleanShutdown === false) reasons.push('cleanShutdown = "FALSE" in the .vmx');
   return reasons.length === 0 ? { state: 'off', reasons } : { state: 'unclean', reasons };
 }

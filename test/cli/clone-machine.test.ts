@@ -64,9 +64,8 @@ describe('vmdkit clone of a machine', () => {
       'source: golden/golden.vmx, at its snapshot 2 "patched"',
       expect.stringMatching(/^20 machines: 180 files, .* needed$/),
       expect.stringMatching(/^saved: .* against copies of what the disks occupy, .* of full size$/),
-      expect.stringMatching(/^limit: on VMFS at most 8 hosts/),
-      expect.stringMatching(/^limit: vSphere 4 supports groups of 8/),
-      expect.stringMatching(/^limit: a base on storage of one host/),
+      expect.stringMatching(/^limit: on VMFS, 8 hosts may use one base/),
+      expect.stringMatching(/^limit: a base on local storage/),
       '',
     ]);
     expect(await readdir(folder)).toEqual(['golden']);

@@ -90,6 +90,21 @@ describe('reading a snapshot database', () => {
     for (const { uid } of database.snapshots) expect(ancestryOf(database, uid).length).toBeLessThan(3);
   });
 
+  it('is not kept busy by thousands, and refuses more than any machine has', () => {
+    const text = (count: number): string =>
+      Array.from(
+        { length: count },
+        (_, index) => `snapshot${index}.uid = "${index + 1}"\nsnapshot${index}.parent = "${index}"\n`,
+      ).join('');
+    const { snapshots, problems } = readSnapshotDatabase(parsed(text(4096)));
+    expect([snapshots.length, problems]).toEqual([4096, []]);
+    const circle = `${text(4096).replace('snapshot0.parent = "0"', 'snapshot0.parent = "4096"')}`;
+    expect(readSnapshotDatabase(parsed(circle)).problems).toMatchObject([{ code: 'vmsd-circle' }]);
+    expect(() => readSnapshotDatabase(parsed(text(4097)))).toThrow(
+      expect.objectContaining({ code: 'too-many-snapshots' }),
+    );
+  });
+
   it('takes 0 for no parent and no current snapshot', () => {
     const text = 'snapshot.current = "0"\nsnapshot0.uid = "1"\nsnapshot0.parent = "0"\n';
     const { snapshots, currentUid, problems } = readSnapshotDatabase(parsed(text));

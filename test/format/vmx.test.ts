@@ -63,12 +63,14 @@ describe('devices of a .vmx', () => {
   });
 
   it.each([
-    ['scsi9:0', 'vmx-odd-place'],
-    ['ide0:2', 'vmx-odd-place'],
-    ['scsi0:7', 'vmx-odd-place'],
-  ])('at %s are odd', (node, code) => {
-    const { problems } = read([`${node}.present = "TRUE"`, `${node}.fileName = "a.vmdk"`]);
-    expect(problems).toMatchObject([{ code, line: 1 }]);
+    ['scsi9:0', false],
+    ['scsi0:99', false],
+    ['ide0:2', false],
+    ['scsi0:7', true],
+  ])('at %s are odd', (node, present) => {
+    const { devices, problems } = read([`${node}.present = "TRUE"`, `${node}.fileName = "a.vmdk"`]);
+    expect(problems).toMatchObject([{ code: 'vmx-odd-place', line: 1 }]);
+    expect(devices[0]!.present).toBe(present);
   });
 
   it('without a file, and in a mode nobody knows, are told', () => {

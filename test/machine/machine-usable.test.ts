@@ -54,6 +54,7 @@ describe('a machine is refused', () => {
     ['with a TPM', { 'vtpm.present': 'TRUE' }, 'machine-has-tpm', /Remove the TPM/],
     ['suspended', { 'checkpoint.vmState': 'golden.vmss' }, 'machine-suspended', /Resume it and shut it down/],
     ['not shut down', { cleanShutdown: 'FALSE' }, 'machine-unclean', /pass --force/],
+    ['with a redo log', { 'scsi0:0.redo': './golden.vmdk.REDO_a1b2c3' }, 'machine-unclean', /shut it down/],
     ['with multi-writer disks', { 'scsi0:0.sharing': 'multi-writer' }, 'shared-disk', /Detach scsi0:0/],
     ['on a shared bus', { 'scsi0.sharedBus': 'physical' }, 'shared-disk', /belongs to all machines/],
   ])('%s, with the way out', async (_, vmx, code, hint) => {
@@ -229,6 +230,7 @@ describe('the limits', () => {
 
   it.each([
     [{ shared: false }, ['fits', 'fits', 'fits']],
+    [{ shared: true, clones: 3, elsewhere: undefined }, ['depends', 'fits', 'depends']],
     [{ shared: true, clones: 3 }, ['depends', 'fits', 'fits']],
     [{ shared: true, clones: 9 }, ['depends', 'depends', 'fits']],
     [{ shared: true, clones: 9, hardwareVersion: 7 }, ['depends', 'depends', 'fits']],
@@ -237,7 +239,7 @@ describe('the limits', () => {
     [{ shared: true, elsewhere: true, hardwareVersion: 19 }, ['depends', 'fits', 'depends']],
   ])('of sharing a base: %o', (facts, states) => {
     expect(
-      limitsOf({ links: 2, ...facts })
+      limitsOf({ links: 2, elsewhere: false, ...facts })
         .slice(1)
         .map(({ state }) => state),
     ).toEqual(states);
