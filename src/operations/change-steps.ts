@@ -245,7 +245,8 @@ async function changeContents(run: ChangeRun): Promise<void> {
   });
 }
 
-const AFTER_COMMIT = 'Put back what was there and run the command again, or move the file away for good.';
+const REPLACED_SINCE = 'Move it away, and run the command again: what was to stand there takes its place.';
+const PATCHED_SINCE = 'Put back what was there, and run the command again.';
 
 async function replaceContent(
   run: ChangeRun,
@@ -254,11 +255,12 @@ async function replaceContent(
 ): Promise<void> {
   const { store, roots } = run;
   const path = fullPath(roots, record);
-  const found = hashOf(await readWhole(store, path));
+  // A file that somebody moved away since is in nobody's way.
+  const found = (await store.exists(path)) ? hashOf(await readWhole(store, path)) : record.before;
   if (found === record.after) return;
-  if (found !== record.before) throw changedSince(path, AFTER_COMMIT);
+  if (found !== record.before) throw changedSince(path, REPLACED_SINCE);
   const data = await readWhole(store, madePath(run, index));
-  if (hashOf(data) !== record.after) throw changedSince(madePath(run, index), AFTER_COMMIT);
+  if (hashOf(data) !== record.after) throw changedSince(madePath(run, index), PATCHED_SINCE);
   await store.replace(path, data);
 }
 
@@ -275,7 +277,7 @@ async function patchContent(
   const [data, old] = [both.subarray(0, length), both.subarray(length)];
   const found = await readPart(store, path, at, length);
   // Between the two after a crash in the middle of writing.
-  if (found.some((byte, i) => byte !== old[i] && byte !== data[i])) throw changedSince(path, AFTER_COMMIT);
+  if (found.some((byte, i) => byte !== old[i] && byte !== data[i])) throw changedSince(path, PATCHED_SINCE);
   const file = await store.open(path, 'update');
   try {
     await file.write(data, at);

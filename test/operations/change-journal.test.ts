@@ -254,7 +254,7 @@ describe('a journal that is found', () => {
     rmSync(join(vm, 'b'));
     writeFileSync(join(vm, 'a.vmx'), 'theirs');
     await expect(settle()).rejects.toMatchObject({ code: 'changed-since' });
-    writeFileSync(join(vm, 'a.vmx'), 'old');
+    rmSync(join(vm, 'a.vmx'));
     expect(await settle()).toEqual([{ label: 'test', request: 'r', outcome: 'finished' }]);
     expect(readdirSync(vm).sort()).toEqual(['a.vmx', 'b']);
     expect(readFileSync(join(vm, 'a.vmx'), 'utf8')).toBe('new');
