@@ -192,6 +192,44 @@ export type {
   SnapshotReport,
 } from './machine/snapshot-types.ts';
 
+// Scanning folders: the forest of disks and machines, and who shares what.
+export { scanFolder, type ScanOptions } from './machine/scan-folder.ts';
+export { chainOf, dependantsOf, diskAt } from './machine/forest.ts';
+export type {
+  BrokenHint,
+  ChangedBase,
+  DiskUse,
+  Forest,
+  ForestDisk,
+  ForestMachine,
+  ForestSnapshot,
+  HintCandidate,
+  LongChain,
+  MachineDiskUse,
+  Orphan,
+  SkippedPath,
+} from './machine/forest.ts';
+export { isLinkedClone, type CloneAnswer } from './machine/forest-queries.ts';
+export { forestAsDot, forestAsMermaid } from './machine/forest-graph.ts';
+export { forestAsSvg } from './machine/forest-svg.ts';
+export {
+  scanReport,
+  type ScannedDisk,
+  type ScannedMachine,
+  type ScannedMachineDisk,
+  type ScanReport,
+} from './machine/forest-report.ts';
+export {
+  assertNoSharers,
+  findSharers,
+  forgetSharers,
+  rebuildRegisters,
+  recordSharers,
+  type Recorded,
+  type SharerOptions,
+  type Sharers,
+} from './machine/sharers.ts';
+
 // File systems to work on.
 export { createNodeFileStore, type NodeFileStoreOptions } from './storage/node-file-store.ts';
 export { createMemoryFileStore } from './storage/memory-file-store.ts';

@@ -17,6 +17,7 @@ import type { CloneOptions } from '../operations/clone-types.ts';
 import type { CommandContext } from './context.ts';
 import { exitCodeOfProblems } from './failure.ts';
 import type { Arguments } from './parsed-arguments.ts';
+import { noteSharers } from './sharers.ts';
 
 /** Options of `clone` that mean something for machines alone. */
 export const MACHINE_OPTIONS = [
@@ -99,9 +100,18 @@ async function make(
     return made;
   });
   const [plan] = plans;
+  await noteSharers(madeDisks(results), context);
   if (script !== undefined) await writeScript(script, plan!, results, options, context);
   await tell(plan!, results, script, context);
   return exitCodeOfProblems(results.flatMap(({ error }) => error ?? []));
+}
+
+/** The linked disks that were made, each with the disk it stands on. */
+function madeDisks(results: readonly MachineCloneResult[]): { base: string; path: string }[] {
+  return results.flatMap(({ status, disks = [] }) => {
+    if (status !== 'created') return [];
+    return disks.filter(({ kind }) => kind === 'linked').map(({ base, path }) => ({ base, path }));
+  });
 }
 
 async function tell(

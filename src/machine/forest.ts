@@ -93,7 +93,7 @@ export interface Orphan {
   readonly message: string;
 }
 
-export interface Candidate {
+export interface HintCandidate {
   readonly path: string;
   /** The hint that would mend the delta. */
   readonly hint: string;
@@ -103,7 +103,7 @@ export interface BrokenHint {
   readonly path: string;
   readonly hint: string;
   /** Disks with the wanted CID and size, likeliest first; one alone is the parent. */
-  readonly candidates: readonly Candidate[];
+  readonly candidates: readonly HintCandidate[];
 }
 
 /** A disk whose content id is not the one its children were made over: it was written to. */
@@ -177,6 +177,6 @@ export function chainOf(forest: Forest, diskPath: string): readonly ForestDisk[]
 }
 
 /** A disk that would mend a hint, seen from the folder of the delta. */
-export function candidateFor(folder: string, path: string): Candidate {
+export function candidateFor(folder: string, path: string): HintCandidate {
   return { path, hint: posix.relative(folder, path) };
 }
