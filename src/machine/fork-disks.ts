@@ -16,10 +16,10 @@ import type { SnapshotOptions } from './snapshot-types.ts';
 
 /** Names that are taken, folder by folder, with those that this change takes. */
 export class ReservedNames {
-  readonly #plan: ChangePlan;
+  readonly #plan: Pick<ChangePlan, 'store' | 'machine'>;
   readonly #folders = new Map<string, string[]>();
 
-  constructor(plan: ChangePlan) {
+  constructor(plan: Pick<ChangePlan, 'store' | 'machine'>) {
     this.#plan = plan;
   }
 
@@ -68,7 +68,7 @@ export async function addDelta(
 }
 
 /** Beside the disk, as VMware does; in the working folder when the machine says so. */
-function deltaFolder({ vmx, workingFolder }: Machine, path: string): string {
+export function deltaFolder({ vmx, workingFolder }: Machine, path: string): string {
   return truth(vmx.get('snapshot.redoNotWithParent')) === true ? workingFolder : posix.dirname(path);
 }
 

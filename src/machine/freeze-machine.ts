@@ -4,14 +4,14 @@ import { posix } from 'node:path';
 import type { RandomBytes } from '../format/content-id.ts';
 import { printDictionary } from '../format/dictionary.ts';
 import { editDictionary } from '../format/edit-dictionary.ts';
-import { nextDeltaName } from '../format/file-names.ts';
-import { truth } from '../format/vmx.ts';
 import type { CloneBase } from '../operations/clone-bases.ts';
 import { allocatedBytes } from '../operations/disk-plan.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import { parentHintFor } from '../operations/parent-hint.ts';
 import { planDelta } from '../operations/plan-delta.ts';
 import type { FileStore } from '../storage/file-store.ts';
+import { deltaFolder, ReservedNames } from './fork-disks.ts';
+import { spelledLike } from './machine-change.ts';
 import type { Machine } from './machine.ts';
 import type { PlannedFork } from './machine-clone-types.ts';
 
@@ -36,18 +36,17 @@ export async function planFreeze(
   disks: readonly FrozenDisk[],
   random: RandomBytes,
 ): Promise<FreezePlan> {
-  const taken = new Map<string, string[]>();
+  const reserved = new ReservedNames({ store, machine });
+  const folders = new Set([machine.folder]);
   const forks: PlannedFork[] = [];
   const changes: FileChange[] = [];
   const names: Record<string, string> = {};
   let bytes = 0;
   for (const { node, base } of disks) {
     const folder = deltaFolder(machine, base.path);
-    const existing = taken.get(folder) ?? (await store.list(folder));
-    const name = nextDeltaName(existing, posix.basename(base.path));
-    const path = posix.join(folder, name);
+    const path = await reserved.next(folder, base.path, base.links.length > 1);
+    folders.add(folder);
     const plan = planDelta(base, { path, hint: parentHintFor('relative', folder, base.path), random });
-    taken.set(folder, [...existing, name]);
     forks.push({
       node,
       base: base.path,
@@ -62,19 +61,12 @@ export async function planFreeze(
   }
   const edited = printDictionary(editDictionary(machine.vmx, names));
   changes.push({ kind: 'replace', path: machine.path, data: edited, old: printDictionary(machine.vmx) });
-  return { forks, changes, folders: [...taken.keys(), machine.folder], 'bytes-needed': bytes };
+  return { forks, changes, folders: [...folders], 'bytes-needed': bytes };
 }
 
-/** Beside the disk, as VMware does it, unless the machine is set to keep its deltas in its working folder. */
-function deltaFolder({ vmx, workingFolder }: Machine, leaf: string): string {
-  return truth(vmx.get('snapshot.redoNotWithParent')) === true ? workingFolder : posix.dirname(leaf);
-}
-
-/** As the machine names the disk now, with the new name; by its place where that does not serve. */
+/** As the machine names the disk now, with the new name; by its place where what it says is not so. */
 function nameInVmx(machine: Machine, node: string, path: string): string {
-  const disk = machine.disks.find((other) => other.node === node)!;
-  const here = posix.dirname(path) === posix.dirname(disk.path ?? '');
-  const end = Math.max(disk.fileName.lastIndexOf('/'), disk.fileName.lastIndexOf('\\')) + 1;
-  if (here && disk.guessed !== true) return disk.fileName.slice(0, end) + posix.basename(path);
-  return posix.relative(machine.folder, path);
+  const { fileName, guessed, path: old } = machine.disks.find((disk) => disk.node === node)!;
+  if (guessed === true) return posix.relative(machine.folder, path);
+  return spelledLike(machine, { fileName, path: old! }, path);
 }

@@ -8,8 +8,8 @@ import type { ClonedDisk, CloneProblem, CloneWarning, PlannedBase } from '../ope
 import type { Runs } from '../operations/run-owner.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { PromisesFs } from '../storage/promises-file-store.ts';
-import type { MachineLimit } from './limits.ts';
 import type { MediaRule } from './clone-vmx.ts';
+import type { MachineLimit } from './limits.ts';
 
 /**
  * What becomes of independent disks, which no snapshot holds and no freeze can fork: `copy` gives each clone a full

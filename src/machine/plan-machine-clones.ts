@@ -4,9 +4,10 @@ import { printCid } from '../format/content-id.ts';
 import type { CloneName } from '../operations/clone-names.ts';
 import { problemOf } from '../operations/clone-types.ts';
 import { targetExists } from '../operations/staging.ts';
-import { limitsOf } from './limits.ts';
+import type { FileStore } from '../storage/file-store.ts';
 import { bytesOfClone, diskFileNames, fileNamesOf, type ClonePart, type ShapedClone } from './clone-parts.ts';
 import { shapeMachineClones, type MachineShape } from './clone-shape.ts';
+import { limitsOf, type MachineLimit } from './limits.ts';
 import { interruptedIn, warningsOfClones } from './machine-clone-warnings.ts';
 import type {
   MachineClonedDisk,
@@ -47,9 +48,6 @@ export async function planShapedClones(shape: MachineShape, finished: boolean): 
   });
   const made = clones.filter(({ status }) => status === 'planned').length;
   const freezes = freeze !== undefined && !finished;
-  const links = Math.max(
-    ...source.disks.map(({ base, kind }) => (kind === 'linked' ? base.links.length + 1 : 1)),
-  );
   return {
     schema: 'vmdkit-machine-clone-plan/v1',
     source: source.machine.path,
@@ -66,17 +64,34 @@ export async function planShapedClones(shape: MachineShape, finished: boolean): 
     ...(freezes ? { freeze: freeze.forks } : {}),
     clones,
     totals: totalsOf(shape, made, needed, freezes ? freeze['bytes-needed'] : 0),
-    limits:
-      request.full === true
-        ? []
-        : limitsOf({
-            links,
-            clones: made,
-            shared: true,
-            hardwareVersion: source.machine.config.hardwareVersion,
-          }),
+    limits: request.full === true ? [] : await limitsOfClones(shape, made),
     warnings: await warningsOfClones(shape),
   };
+}
+
+/** Of the chains that the clones will have. */
+async function limitsOfClones(
+  { store, into, source: { machine, disks } }: MachineShape,
+  made: number,
+): Promise<MachineLimit[]> {
+  const linked = disks.filter(({ kind }) => kind === 'linked');
+  const [base] = linked;
+  const there = base === undefined ? undefined : await systemOf(store, posix.dirname(base.base.path));
+  const here = await systemOf(store, into);
+  return limitsOf({
+    links: Math.max(1, ...linked.map(({ base: { links } }) => links.length + 1)),
+    clones: made,
+    shared: linked.length > 0,
+    hardwareVersion: machine.config.hardwareVersion,
+    hosted: linked.every(({ base: { createType } }) => !/^(?:vmfs|seSparse)/.test(createType)),
+    elsewhere: there !== undefined && here !== undefined && there !== here,
+  });
+}
+
+/** What tells file systems apart, where a store can tell; of a folder that is yet to be, that of the one around it. */
+async function systemOf(store: FileStore, folder: string): Promise<string | undefined> {
+  if (!(await store.exists(folder)) && folder !== '/') return systemOf(store, posix.dirname(folder));
+  return /^(.+):[^:]+$/.exec((await store.resolve(folder)).identity)?.[1];
 }
 
 function pointOf({ source: { snapshot } }: MachineShape): MachineClonePlan['point'] {
