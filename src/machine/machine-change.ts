@@ -1,17 +1,19 @@
 // A change of a machine's files, from looking at it to having it done: interrupted work is settled first, everything is
 // planned from what is then there, and one change set carries it out. Rule: a dry run writes nothing at all.
 import { posix } from 'node:path';
-import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
 import { emptyVmsd } from '../format/edit-vmsd.ts';
 import { editDictionary } from '../format/edit-dictionary.ts';
 import { printDictionary, type Dictionary } from '../format/dictionary.ts';
 import { applyChangeSet } from '../operations/change-set.ts';
 import type { FileChange } from '../operations/file-change.ts';
+import { assertFreeSpace } from '../operations/free-space.ts';
 import { findInterrupted, settleChangeSets } from '../operations/settle-changes.ts';
+import { withLocks } from '../operations/with-locks.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
+import { clearOwnLocks } from '../storage/take-lock.ts';
 import { assertMachineUsable, type Machine } from './machine.ts';
 import { openMachine } from './open-machine.ts';
 import type { NamedSnapshot, SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
@@ -87,11 +89,12 @@ export async function finishChange(plan: ChangePlan, options: SnapshotOptions): 
   await assertRoom(plan, options);
   if (!dryRun && changes.length > 0) {
     const otherRoots = rootsOf(machine.folder, changes);
-    await applyChangeSet(
-      store,
-      { root: machine.folder, otherRoots, label: 'snapshot', changes, request: plan.request },
-      options,
-    );
+    const set = { root: machine.folder, otherRoots, label: 'snapshot', changes, request: plan.request };
+    const others = options.force === true ? 'ignore' : 'refuse';
+    await withLocks(store, filesToLock(machine, changes), () => applyChangeSet(store, set, options), {
+      others,
+      host: options.locks?.host,
+    });
   }
   return reportOf(plan, changes, dryRun);
 }
@@ -128,6 +131,7 @@ async function settleBefore(
     return { notes, done: false };
   }
   const settled = await settleChangeSets(store, folder, options);
+  await clearKilledLocks(store, folder, options);
   return {
     notes: settled.map(({ label, outcome }) => `a ${label} run that was interrupted was ${outcome} first`),
     done: settled.some((run) => run.outcome === 'finished' && run.request === request),
@@ -150,6 +154,24 @@ function textChanges(plan: ChangePlan): FileChange[] {
   return changes;
 }
 
+/** The machine itself, what it runs on, and every disk that changes or goes. */
+function filesToLock(machine: Machine, changes: readonly FileChange[]): Set<string> {
+  const files = new Set([machine.path, ...machine.disks.flatMap(({ links }) => links[0]?.files ?? [])]);
+  for (const change of changes) {
+    const leaves = change.kind === 'remove' || change.kind === 'replace' || change.kind === 'patch';
+    if (leaves && /\.vmdk$/i.test(change.path)) files.add(change.path);
+  }
+  return files;
+}
+
+/** Locks that a run of ours left when it was killed; those of others stay, however dead. */
+async function clearKilledLocks(store: FileStore, folder: string, options: SnapshotOptions): Promise<void> {
+  for (const name of await store.list(folder)) {
+    if (!name.endsWith('.lck')) continue;
+    await clearOwnLocks(store, posix.join(folder, name.slice(0, -'.lck'.length)), options.locks?.host);
+  }
+}
+
 /** Folders besides the machine's own that the changes reach into. */
 function rootsOf(own: string, changes: readonly FileChange[]): string[] {
   const folders = changes.map((change) => {
@@ -165,27 +187,9 @@ async function assertRoom(
   options: SnapshotOptions,
 ): Promise<void> {
   if (needed === 0) return;
-  const free = await freeBytes(store, machine.folder);
-  if (free === undefined) {
-    if (options.dryRun === true) notes.push('how much space is free cannot be told from here');
-    return;
-  }
-  if (free >= needed) return;
-  throw new VmdkError('refused', 'no-space', 'there is not enough space for the new files', {
-    path: machine.folder,
-    found: `${free} bytes free`,
-    expected: `${needed} bytes: what is replaced goes only when the new is complete`,
-    hint: 'Free some space; or pass --keep-disks to delete, which removes the snapshot and leaves its disks.',
-  });
-}
-
-async function freeBytes(store: FileStore, folder: string): Promise<number | undefined> {
-  try {
-    return await store.freeBytes?.(folder);
-  } catch (error) {
-    if (isVmdkError(error)) return undefined;
-    throw error;
-  }
+  if (options.dryRun === true && store.freeBytes === undefined)
+    notes.push('how much space is free cannot be told from here');
+  await assertFreeSpace(store, machine.folder, needed);
 }
 
 function reportOf(plan: ChangePlan, changes: readonly FileChange[], dryRun: boolean): SnapshotReport {

@@ -2,6 +2,7 @@
 import type { ChainOptions } from '../chain/chain-options.ts';
 import type { TaskOptions } from '../core/task.ts';
 import type { Runs } from '../operations/run-owner.ts';
+import type { FindLocksOptions } from '../storage/lock-state.ts';
 
 export interface SnapshotOptions
   extends TaskOptions, Omit<ChainOptions, 'acceptMismatch' | 'dropChangeTracking' | 'locked'> {
@@ -15,6 +16,8 @@ export interface SnapshotOptions
   takeOver?: boolean | undefined;
   /** Who runs what; this machine's processes unless given. */
   runs?: Runs | undefined;
+  /** How locks are judged and taken; as this machine sees them unless given. */
+  locks?: FindLocksOptions | undefined;
   /** Now, in microseconds since 1970; the clock unless given. */
   nowMicros?: bigint | undefined;
   /** For content ids; `crypto.randomBytes` unless given. */

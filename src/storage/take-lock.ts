@@ -175,6 +175,19 @@ async function highestNumber(store: FileStore, folder: string): Promise<number> 
   return members.reduce((highest, { member }) => Math.max(highest, member.number ?? 0), 0);
 }
 
+/** Clears what a vmdkit of this machine left on a file when it was killed; the file itself may be gone. */
+export async function clearOwnLocks(
+  store: FileStore,
+  path: string,
+  host = createNodeLockHost(),
+): Promise<void> {
+  const folder = `${path}.lck`;
+  if (!(await store.exists(folder)) || (await store.resolve(folder)).path !== folder) return;
+  await clearOwn(store, folder, host);
+  // A folder that is empty holds no lock, whoever made it.
+  await quietly(store.removeFolder(folder));
+}
+
 /** What a vmdkit of this machine left when it was killed. */
 async function clearOwn(store: FileStore, folder: string, host: LockHost): Promise<void> {
   if (host.id === undefined || !(await store.exists(folder))) return;

@@ -12,6 +12,7 @@ import { revertSnapshot } from '../../src/machine/snapshot-revert.ts';
 import type { SnapshotOptions } from '../../src/machine/snapshot-types.ts';
 import { settleChangeSets } from '../../src/operations/settle-changes.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
+import { createNodeLockHost, type LockHost } from '../../src/storage/node-lock-host.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { runsOf } from '../support/clone-bench.ts';
 import { crashStoreOf, isPowerCut } from '../support/crash-store.ts';
@@ -20,6 +21,9 @@ import { memoryCopyOf } from '../support/memory-copy.ts';
 
 const VMX = '/m/golden.vmx';
 type Change = (options: SnapshotOptions) => Promise<unknown>;
+
+/** This machine, once the process that was killed is gone. */
+const LATER: LockHost = { ...createNodeLockHost(), process: () => ({ alive: false }) };
 
 let start: FileStore;
 let model: MachineModel;
@@ -42,7 +46,13 @@ async function stateOf(store: FileStore): Promise<{ points: Map<string, string>;
         : disksAt(machine, findSnapshot(machine, `uid:${snapshot.uid}`));
     for (const { path } of disks) points.set(name, contentsName(await readDisk(store, path)));
   }
-  return { points, files: (await store.list('/m')).sort().join(' ') };
+  return {
+    points,
+    files: (await store.list('/m'))
+      .filter((name) => !name.endsWith('.lck'))
+      .sort()
+      .join(' '),
+  };
 }
 
 /** The point of the model that reads so. */
@@ -120,7 +130,7 @@ describe('when the power is cut', () => {
       store.crashAt(n);
       expect(await isCut(() => create({ fs: store, runs: runsOf(1) }))).toBe(true);
       for await (const state of store.afterCrash(n, 2)) {
-        await create({ fs: state, runs: runsOf(2) });
+        await create({ fs: state, runs: runsOf(2), locks: { host: LATER } });
         const { snapshots } = (await openMachine(VMX, { fs: state })).snapshots;
         expect(snapshots.map(({ displayName }) => displayName)).toEqual([
           'installed',
@@ -128,7 +138,7 @@ describe('when the power is cut', () => {
           'experiment',
           'once',
         ]);
-        expect((await state.list('/m')).filter((name) => name.startsWith('.'))).toEqual([]);
+        expect((await state.list('/m')).filter((name) => /^\.|\.lck$/.test(name))).toEqual([]);
         expect(posix.basename(disksAt(await openMachine(VMX, { fs: state }))[0]!.path)).toBe(
           'golden-000004.vmdk',
         );
