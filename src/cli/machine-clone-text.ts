@@ -2,6 +2,7 @@
 import { showText } from '../format/plain-text.ts';
 import type { MachineClonePlan, MachineCloneResult, PlannedMachine } from '../machine/machine-clone-types.ts';
 import { inColumns } from './columns.ts';
+import { limitLines } from './limit-text.ts';
 import { plural, sizeText } from './numbers.ts';
 import { shownPath } from './shown-path.ts';
 
@@ -16,7 +17,7 @@ export function machinePlanText(plan: MachineClonePlan, all: boolean): string[] 
     '',
     ...sourceLines(plan),
     ...totalLines(plan),
-    ...limitLines(plan),
+    ...limitLines(plan.limits, all, (_, words) => words),
   ];
 }
 
@@ -98,12 +99,6 @@ function totalLines({ totals }: MachineClonePlan): string[] {
     `${plural(totals.clones, 'machine')}: ${plural(totals.files, 'file')}, ${sizeText(totals['bytes-needed'])} needed`,
     `saved: ${sizeText(totals['saved-against-thin'])} against copies of what the disks occupy, ${sizeText(totals['saved-against-thick'])} against copies of full size`,
   ];
-}
-
-function limitLines({ limits }: MachineClonePlan): string[] {
-  return limits
-    .filter(({ state }) => state !== 'fits')
-    .map(({ message, state }) => `limit${state === 'exceeded' ? ' EXCEEDED' : ''}: ${message}`);
 }
 
 function statusText({ status, error, 'bytes-needed': needed }: PlannedMachine): string {

@@ -8,11 +8,11 @@ import type {
   MachineSnapshotReport,
   Trouble,
 } from '../machine/describe-machine.ts';
-import type { MachineLimit } from '../machine/limits.ts';
 import type { LockFinding } from '../storage/lock-state.ts';
 import { inColumns, pairs } from './columns.ts';
 import { findingLines } from './describe-text.ts';
 import { legible } from './legible.ts';
+import { limitLines } from './limit-text.ts';
 import { exactSizeText, plural, sizeText } from './numbers.ts';
 import type { Paint } from './output.ts';
 import { shownPath } from './shown-path.ts';
@@ -32,7 +32,7 @@ export function machineText(report: MachineReport, options: MachineTextOptions):
     ...snapshotLines(report, paint),
     ...sharingLines(report),
     ...lockLines(report.locks),
-    ...limitLines(report.limits, options),
+    ...limitLines(report.limits, options.verbose, paint),
     // Each is told beside its disk or snapshot.
     ...findingLines(
       report.findings.filter(({ code }) => code !== 'MACHINE-DISK' && code !== 'MACHINE-SNAPSHOT-DISK'),
@@ -192,16 +192,6 @@ function lockLines(locks: readonly LockFinding[]): string[] {
     const who = holder === '' ? '' : ` by ${legible(holder)}`;
     return `${mode} lock, ${state}: ${shownPath(path)}${who} (${legible(detail)})`;
   });
-}
-
-function limitLines(limits: readonly MachineLimit[], { paint, verbose }: MachineTextOptions): string[] {
-  const met = limits.filter(({ state }) => verbose || state !== 'fits');
-  const colours = { fits: 'green', near: 'yellow', exceeded: 'red', depends: 'yellow' } as const;
-  return met.flatMap(({ code, state, message, reason, release }) => [
-    `limit ${code} (${paint(colours[state], state)}): ${message}`,
-    `  why: ${reason}`,
-    `  way out: ${release}`,
-  ]);
 }
 
 function troubleLines(what: string, { message, hint, tried = [] }: Trouble, paint: Paint): string[] {

@@ -64,7 +64,9 @@ describe('vmdkit clone of a machine', () => {
       'source: golden/golden.vmx, at its snapshot 2 "patched"',
       expect.stringMatching(/^20 machines: 180 files, .* needed$/),
       expect.stringMatching(/^saved: .* against copies of what the disks occupy, .* of full size$/),
-      expect.stringMatching(/^limit: on VMFS, 8 hosts may use one base/),
+      expect.stringMatching(/^limit hosts-per-base \(depends\): on VMFS, 8 hosts may use one base/),
+      expect.stringMatching(/^ {2}why: the read-only lock/),
+      expect.stringMatching(/^ {2}way out: hosts of 5\.1 or newer/),
       '',
     ]);
     expect(await readdir(folder)).toEqual(['golden']);
