@@ -7,7 +7,7 @@ import { totalsOf } from '../machine/forest-report.ts';
 import { MOST_RAILS, nameInForest, treeRows, usersOf, type TreeRow } from '../machine/forest-tree.ts';
 import { inColumns } from './columns.ts';
 import { findingLines } from './describe-text.ts';
-import { plural, sizeText } from './numbers.ts';
+import { grouped, plural, sizeText } from './numbers.ts';
 import type { Paint } from './output.ts';
 
 /** Children of one disk that are shown, unless all is asked for. */
@@ -89,8 +89,8 @@ function rowText(forest: Forest, row: TreeRow, paint: Paint): string {
     ...(disk.children.length === 0
       ? []
       : [
-          `${plural(disk.children.length, 'child').replace('childs', 'children')}`,
-          `all ${sizeText(disk.freeable)}`,
+          disk.children.length === 1 ? '1 child' : `${grouped(disk.children.length)} children`,
+          `${sizeText(disk.freeable)} with all above`,
         ]),
   ].join(', ');
   const marks = [

@@ -5,6 +5,7 @@ import type { PathMapping } from '../chain/chain-options.ts';
 import { parentCandidates } from '../chain/parent-candidates.ts';
 import { isVmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
+import { UNWRITTEN_CID } from '../format/content-id.ts';
 import { inParallel } from '../operations/in-parallel.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
 import type { PathGuard } from '../storage/path-guard.ts';
@@ -126,7 +127,10 @@ function likeliest(child: DiskFacts, withCid: readonly DiskFacts[]): readonly Di
   const fitting = withCid.filter((disk) => disk.identity !== identity && disk.capacity === capacity);
   const name = posix.basename((child.hint ?? '').replaceAll('\\', '/'));
   const named = fitting.filter(({ path }) => posix.basename(path) === name);
-  const chosen = named.length > 0 ? named : fitting.filter((disk) => disk.parentCid !== parentCid);
+  const folder = posix.dirname(child.path);
+  // Every disk that nobody wrote to has this CID: far away it proves nothing.
+  const told = fitting.filter(({ path }) => parentCid !== UNWRITTEN_CID || posix.dirname(path) === folder);
+  const chosen = named.length > 0 ? named : told.filter((disk) => disk.parentCid !== parentCid);
   return [...chosen].sort((a, b) => compare(a.path, b.path));
 }
 

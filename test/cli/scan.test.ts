@@ -34,7 +34,7 @@ describe('vmdkit scan', () => {
     const text = await quietly(['scan', 'ds'], { cwd: folder });
     const lines = text.replaceAll(/ +\[/g, ' [').split('\n');
     expect(lines[0]).toMatch(
-      /^golden\/golden\.vmdk {2}vmfs, 1 MiB, [\d.]+ KiB on disk, 3 children, all [\d.]+ KiB \[golden at "ready"\]$/,
+      /^golden\/golden\.vmdk {2}vmfs, 1 MiB, [\d.]+ KiB on disk, 3 children, [\d.]+ KiB with all above \[golden at "ready"\]$/,
     );
     expect(lines[1]).toMatch(/^├── golden\/golden-000001\.vmdk {2}vmfsSparse, .*\[golden\]$/);
     expect(lines[3]).toMatch(/^└── web-2\/web-2\.vmdk {2}vmfsSparse, .*\[web-2\]$/);

@@ -8,7 +8,9 @@ import { chainOf, dependantsOf, diskAt } from '../../src/machine/forest.ts';
 import { scanFolder } from '../../src/machine/scan-folder.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { buildMachine } from '../support/machine-model.ts';
 import {
+  linkText,
   makeDatastore,
   makeFolders,
   MODEL_BYTES,
@@ -150,6 +152,19 @@ describe('a scan of a datastore', () => {
     );
   });
 
+  it('finds nothing wrong with a sound machine of three disks and a snapshot tree', async () => {
+    const model = await buildMachine(store, '/ds/model');
+    const forest = await scanFolder('/ds/model', { fs: store });
+    expect(forest.disks.filter(({ links }) => links === 3)).toHaveLength(3);
+    expect(forest.disks.flatMap(({ problems }) => problems)).toEqual([]);
+    expect(forest).toMatchObject({ orphans: [], brokenHints: [], changedBases: [], problems: [] });
+    const [machine, ...others] = forest.machines;
+    expect(others).toEqual([]);
+    expect(machine).toMatchObject({ path: model.vmxPath, linkedClone: false, problems: [] });
+    expect(machine!.snapshots.map(({ disks }) => disks.length)).toEqual([3, 3, 3]);
+    expect(forest.disks.every(({ machines }) => machines.length === 1)).toBe(true);
+  });
+
   it('follows hints out of the folder to the base, and marks it as outside', async () => {
     const forest = await scanFolder('/ds/web-1', { fs: store });
     expect(forest.disks.map(({ path, outside }) => [path, outside])).toEqual([
@@ -200,6 +215,17 @@ describe('a scan of what is broken', () => {
     await store.remove('/ds/golden/golden.vmdk');
     const forest = await scanFolder('/ds', { fs: store });
     expect(forest.brokenHints.map(({ candidates }) => candidates)).toEqual([[], [], []]);
+  });
+
+  it('takes the CID of disks nobody wrote to for no proof, but in the same folder', async () => {
+    await makeFolders(store, '/fresh', '/fresh/a', '/fresh/b');
+    await writeText(store, '/fresh/a/child.vmdk', linkText('00000005', 'fffffffe', 'gone.vmdk'));
+    await writeText(store, '/fresh/b/new.vmdk', linkText('fffffffe'));
+    expect((await scanFolder('/fresh', { fs: store })).brokenHints).toMatchObject([{ candidates: [] }]);
+    await writeText(store, '/fresh/a/near.vmdk', linkText('fffffffe'));
+    expect(diskAt(await scanFolder('/fresh', { fs: store }), '/fresh/a/child.vmdk')!.parent).toBe(
+      '/fresh/a/near.vmdk',
+    );
   });
 
   it('tells a base that was booted by mistake, and a copy of it as it was', async () => {
