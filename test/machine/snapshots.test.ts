@@ -1,6 +1,6 @@
 // Snapshots of a whole machine: every remaining point reads as before, nothing else changes, and the texts say so.
 import { posix } from 'node:path';
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openChain } from '../../src/chain/open-chain.ts';
 import type { Sectors } from '../../src/core/units.ts';
 import { createSnapshot } from '../../src/machine/snapshot-create.ts';
@@ -13,16 +13,28 @@ import { revertSnapshot } from '../../src/machine/snapshot-revert.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { pattern } from '../support/chain-model.ts';
-import { buildMachine, readDisk, type MachineModel, type ModelPoint } from '../support/machine-model.ts';
+import {
+  buildMachine,
+  hashesIn,
+  readDisk,
+  type MachineModel,
+  type ModelPoint,
+} from '../support/machine-model.ts';
+import { memoryCopyOf } from '../support/memory-copy.ts';
 
 let store: FileStore;
 let model: MachineModel;
 let before: Map<string, string>;
 
+let built: FileStore;
+
+beforeAll(async () => {
+  built = createMemoryFileStore();
+  model = await buildMachine(built, '/golden');
+});
 beforeEach(async () => {
-  store = createMemoryFileStore();
-  model = await buildMachine(store, '/golden');
-  before = await model.hashes();
+  store = await memoryCopyOf(built);
+  before = await hashesIn(store, '/golden');
 });
 
 const options = () => ({ fs: store, nowMicros: 1_790_000_000_000_000n });
@@ -48,12 +60,12 @@ async function expectDisks(disks: { node: string; path: string }[], point: Model
 const running = async () => disksAt(await machineNow());
 
 async function changedFiles(): Promise<string[]> {
-  const now = await model.hashes();
+  const now = await hashesIn(store, '/golden');
   return [...before].filter(([name, hash]) => now.get(name) !== hash).map(([name]) => name);
 }
 
 async function newFiles(): Promise<string[]> {
-  return [...(await model.hashes()).keys()].filter((name) => !before.has(name));
+  return [...(await hashesIn(store, '/golden')).keys()].filter((name) => !before.has(name));
 }
 
 async function write(path: string, start: number, seed: number): Promise<void> {
@@ -98,6 +110,17 @@ describe('a new snapshot', () => {
       memory: false,
       current: true,
     });
+  });
+
+  it('locks the machine and what it runs on while it works, and leaves no lock', async () => {
+    const during: Promise<string[]>[] = [];
+    const onProgress = (): void => void during.push(store.list('/golden'));
+    await createSnapshot(model.vmxPath, { name: 'now' }, { ...options(), onProgress });
+    const locks = (await during[0]!).filter((name) => name.endsWith('.lck'));
+    expect(locks).toEqual(expect.arrayContaining(['golden.vmx.lck', 'golden-000003.vmdk.lck']));
+    expect(locks).not.toContain('golden.vmdk.lck');
+    expect((await newFiles()).filter((name) => name.endsWith('.lck'))).toEqual([]);
+    expect((await store.list('/golden')).filter((name) => /^\.|\.lck$/.test(name))).toEqual([]);
   });
 
   it('fills the gaps in the numbers of each disk', async () => {
@@ -166,7 +189,7 @@ describe('deleting', () => {
     ]);
     expect(machine.snapshots).toMatchObject({ snapshots: [], lastUid: 3 });
     await expectDisks(await running(), 'running');
-    const names = [...(await model.hashes()).keys()].filter((name) => name.endsWith('.vmdk'));
+    const names = [...(await hashesIn(store, '/golden')).keys()].filter((name) => name.endsWith('.vmdk'));
     expect(names.filter((name) => name.includes('00000'))).toEqual([]);
   });
 
