@@ -2,7 +2,8 @@
 // file that VMware reads: positions without gaps, numSnapshots right, lastUID never going back.
 import { usageError, VmdkError } from '../core/errors.ts';
 import type { Dictionary } from './dictionary.ts';
-import { composeDictionary, editDictionary, renameKeys } from './edit-dictionary.ts';
+import { composeDictionary, editDictionary, reencodeDictionary, renameKeys } from './edit-dictionary.ts';
+import { encodeText } from './text-encoding.ts';
 import {
   childrenOf,
   microsToHighLow,
@@ -60,7 +61,7 @@ export function addSnapshot(dictionary: Dictionary, snapshot: NewSnapshot): Dict
   edits['snapshot.current'] = String(uid);
   for (const [name, value] of own) if (value !== undefined) edits[`snapshot${index}.${name}`] = value;
   edits['snapshot.numSnapshots'] = String(database.snapshots.length + 1);
-  return editDictionary(start, edits);
+  return editText(start, edits);
 }
 
 /**
@@ -93,7 +94,7 @@ export function renameSnapshot(
 ): Dictionary {
   const { index } = snapshotIn(readSnapshotDatabase(dictionary), uid, dictionary.path);
   const { displayName, description } = change;
-  return editDictionary(dictionary, {
+  return editText(dictionary, {
     ...(displayName === undefined ? {} : { [`snapshot${index}.displayName`]: displayName }),
     ...(description === undefined
       ? {}
@@ -134,7 +135,7 @@ export function setClones(dictionary: Dictionary, uid: number, clones: readonly 
   const edits = dropAll(dictionary, new RegExp(`^snapshot${index}\\.clone(\\d+)$`), clones.length);
   for (const [clone, path] of clones.entries()) edits[`snapshot${index}.clone${clone}`] = path;
   edits[`snapshot${index}.numClones`] = String(clones.length);
-  return editDictionary(dictionary, edits);
+  return editText(dictionary, edits);
 }
 
 /** The database of a linked clone: whom it comes from, and which disks VMware must leave alone when it is deleted. */
@@ -152,6 +153,14 @@ export function composeCloneDatabase(clone: {
     ['numSentinels', String(sentinels.length)],
   ];
   return composeDictionary(entries, { path, eol });
+}
+
+/** Names of people's choosing: where the file's encoding lacks a character, the file becomes UTF-8. */
+function editText(dictionary: Dictionary, edits: Readonly<Record<string, string | null>>): Dictionary {
+  const fits = Object.values(edits).every(
+    (value) => value === null || encodeText(value, dictionary.encoding) !== undefined,
+  );
+  return editDictionary(fits ? dictionary : reencodeDictionary(dictionary), edits);
 }
 
 function snapshotIn({ snapshots }: SnapshotDatabase, uid: number, path: string): Snapshot {

@@ -253,6 +253,33 @@ describe('editing a snapshot database', () => {
     expect(printDictionary(bare).toString()).not.toContain('description');
   });
 
+  it('becomes UTF-8 for a name that its encoding cannot write, and stays as it is for others', () => {
+    const latin = parseDictionary(
+      Buffer.from(
+        '.encoding = "windows-1252"\nsnapshot0.uid = "1"\nsnapshot0.displayName = "\xe9"\n',
+        'latin1',
+      ),
+      'x.vmsd',
+    );
+    const same = renameSnapshot(latin, 1, { displayName: 'Büro' });
+    expect(printDictionary(same).toString('latin1')).toContain(
+      '"windows-1252"\nsnapshot0.uid = "1"\nsnapshot0.displayName = "Büro"',
+    );
+    const more = addSnapshot(latin, {
+      uid: 2,
+      parentUid: 1,
+      displayName: '中',
+      createdMicros: 1n,
+      disks: [],
+    });
+    expect(more.encoding).toBe('utf-8');
+    expect(readSnapshotDatabase(more).snapshots.map(({ displayName }) => displayName)).toEqual(['é', '中']);
+    expect(more.problems).toEqual([]);
+    expect(() => renameSnapshot(latin, 1, { displayName: '\ud800' })).toThrow(
+      expect.objectContaining({ code: 'name-not-encodable' }),
+    );
+  });
+
   it('sets the current one, or none', () => {
     expect(readSnapshotDatabase(setCurrent(parsed(TREE), 2)).currentUid).toBe(2);
     expect(readSnapshotDatabase(setCurrent(parsed(TREE), undefined)).currentUid).toBeUndefined();

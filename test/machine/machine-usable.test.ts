@@ -29,7 +29,7 @@ RW 2048 VMFSRDM "raw-rdmp.vmdk"
 interface Built {
   readonly store: FileStore;
   readonly model: MachineModel;
-  machine(): Promise<Machine>;
+  readonly machine: () => Promise<Machine>;
 }
 
 async function built(options: MachineModelOptions = {}): Promise<Built> {

@@ -41,11 +41,11 @@ export interface MachineModel {
   readonly name: string;
   readonly nodes: readonly ModelNode[];
   /** The disk of a point. */
-  diskAt(point: ModelPoint, node: ModelNode): string;
+  readonly diskAt: (point: ModelPoint, node: ModelNode) => string;
   /** What that disk reads as. */
-  contentsAt(point: ModelPoint, node: ModelNode): Buffer;
+  readonly contentsAt: (point: ModelPoint, node: ModelNode) => Buffer;
   /** SHA-256 of every file in the folder, by name. */
-  hashes(): Promise<Map<string, string>>;
+  readonly hashes: () => Promise<Map<string, string>>;
 }
 
 const NODES: readonly ModelNode[] = ['scsi0:0', 'sata0:1', 'nvme0:0'];
@@ -180,7 +180,7 @@ interface Companions {
   readonly nodes: readonly ModelNode[];
   readonly options: MachineModelOptions;
   readonly snapshots: boolean;
-  diskAt(point: ModelPoint, node: ModelNode): string;
+  readonly diskAt: (point: ModelPoint, node: ModelNode) => string;
 }
 
 async function writeCompanions(store: FileStore, companions: Companions): Promise<void> {
