@@ -44,7 +44,7 @@ function describeMachine(
   return {
     path,
     name: config.displayName ?? posix.basename(path).replace(/\.(vmx|vmtx)$/i, ''),
-    template: /\.vmtx$/i.test(path),
+    template: isTemplate(path),
     disks: running,
     snapshots: described,
     cloneOf: snapshots.cloneOf,
@@ -99,15 +99,22 @@ function problemsOf(
   const note = (code: string, severity: Finding['severity'], message: string): void =>
     void problems.push({ code, severity, message, path, repairable: false });
   for (const { node, fileName, path: disk } of running) {
-    if (disk === undefined)
-      note('MACHINE-DISK-MISSING', 'error', `${node} "${fileName}": no disk is found there`);
+    if (disk === undefined) note('MACHINE-DISK', 'error', `${node} "${fileName}": no disk is found there`);
   }
   if (database.needConsolidate)
-    note('NEEDS-CONSOLIDATION', 'warning', 'VMware noted that disks need consolidation');
+    note('MACHINE-CONSOLIDATE', 'warning', 'VMware noted that disks need consolidation');
   const recorded = new Set(snapshots.flatMap((snapshot) => snapshot.disks.map((disk) => disk.path)));
   for (const { node, path: disk } of running) {
     const leaf = disk === undefined ? undefined : disks.get(disk);
     if (leaf === undefined) continue;
+    if (leaf.children.length > 0 && !isTemplate(path)) {
+      const who = leaf.children.length === 1 ? '1 disk stands' : `${leaf.children.length} disks stand`;
+      note(
+        'MACHINE-ON-BASE',
+        'warning',
+        `${node} is ${leaf.path}, and ${who} on it: started, it breaks them`,
+      );
+    }
     const folder = posix.dirname(leaf.path);
     for (const link of below(leaf, disks)) {
       if (posix.dirname(link.path) !== folder || recorded.has(link.path) || link.machines.length > 0)
@@ -118,4 +125,9 @@ function problemsOf(
     }
   }
   return problems;
+}
+
+/** A template is not started. */
+function isTemplate(path: string): boolean {
+  return /\.vmtx$/i.test(path);
 }

@@ -87,7 +87,7 @@ describe('vmdkit scan', () => {
     expect(text).toContain('web-1/web-1.vmdk: "../golden/golden.vmdk"; "../golden/moved.vmdk" would mend it');
     expect(text).toContain('extent golden/lost-flat.vmdk');
     expect(text).toMatch(/warning NOT-A-VMDK: .*odd\.vmdk/);
-    expect(text).toMatch(/error MACHINE-DISK-MISSING: .*scsi0:0 "no\.vmdk"/);
+    expect(text).toMatch(/error MACHINE-DISK: .*scsi0:0 "no\.vmdk"/);
   });
 
   it('tells a base that was written to under its children', async () => {

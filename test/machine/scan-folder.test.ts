@@ -298,8 +298,21 @@ describe('a scan of what is broken', () => {
   it('tells a machine whose disk is missing', async () => {
     await writeText(store, '/ds/web-1/web-1.vmx', vmxText('web', { 'scsi0:0': 'nowhere.vmdk' }));
     const forest = await scanFolder('/ds', { fs: store });
-    expect(forest.machines[1]!.problems).toMatchObject([{ code: 'MACHINE-DISK-MISSING', severity: 'error' }]);
+    expect(forest.machines[1]!.problems).toMatchObject([{ code: 'MACHINE-DISK', severity: 'error' }]);
     expect(forest.orphans).toMatchObject([{ kind: 'delta', path: '/ds/web-1/web-1.vmdk' }]);
+  });
+
+  it('warns of a machine that runs on a disk others stand on, unless it is a template', async () => {
+    await writeText(store, '/ds/golden/golden.vmx', vmxText('golden', { 'scsi0:0': 'golden.vmdk' }));
+    const { machines } = await scanFolder('/ds', { fs: store });
+    expect(machines[0]!.problems).toMatchObject([
+      { code: 'MACHINE-ON-BASE', message: expect.stringContaining('3 disks stand on it') },
+    ]);
+    await store.rename('/ds/golden/golden.vmx', '/ds/golden/golden.vmtx');
+    expect((await scanFolder('/ds', { fs: store })).machines[0]).toMatchObject({
+      template: true,
+      problems: [],
+    });
   });
 
   it('warns of chains past 30 links, and more so past 32', async () => {
