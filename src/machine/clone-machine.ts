@@ -12,10 +12,12 @@ import { problemOf, type CloneProblem, type CloneWarning } from '../operations/c
 import { findInto } from '../operations/clone-shape.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import { settleChangeSets, type SettledChanges } from '../operations/settle-changes.ts';
+import { withLocks } from '../operations/with-locks.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { filesOfClone } from './clone-parts.ts';
 import { shapeMachineClones, type MachineShape } from './clone-shape.ts';
+import { clearKilledLocks } from './machine-change.ts';
 import {
   machineResult,
   requestOfMachinePlan,
@@ -77,6 +79,7 @@ async function settleBefore(
       warnings.push({ code: 'interrupted-run', message, path: root });
     }
   }
+  await clearKilledLocks(store, posix.dirname(machine.path), options);
   return { settled, warnings };
 }
 
@@ -97,29 +100,31 @@ async function makeAll(
     const folder = folders[index - atSource.length]!;
     failures.set(posix.basename(folder.path), problemOf(error));
   };
-  await applyChangeSet(
+  const set = {
+    root: into,
+    otherRoots: atSource.length === 0 ? [] : [machine.folder, ...(freeze?.folders ?? [])],
+    label: LABEL,
+    request: fingerprint,
+    changes: [...atSource, ...folders],
+  };
+  const bases = source.disks.map(({ base }) => base);
+  const beforeCommit = (): Promise<void> => assertUnchanged(store, bases);
+  const { signal, onProgress, durable, runs, takeOver, locks } = options;
+  // Nobody may start the source while its files change; clones that change nothing there take no lock.
+  const locked = atSource.length === 0 ? [] : [machine.path, ...forkedFiles(shape)];
+  await withLocks(
     store,
-    {
-      root: into,
-      otherRoots: atSource.length === 0 ? [] : [machine.folder, ...(freeze?.folders ?? [])],
-      label: LABEL,
-      request: fingerprint,
-      changes: [...atSource, ...folders],
-    },
-    {
-      signal: options.signal,
-      onProgress: options.onProgress,
-      durable: options.durable,
-      runs: options.runs,
-      onSkipped,
-      beforeCommit: () =>
-        assertUnchanged(
-          store,
-          source.disks.map(({ base }) => base),
-        ),
-    },
+    locked,
+    () => applyChangeSet(store, set, { signal, onProgress, durable, runs, onSkipped, beforeCommit }),
+    { others: takeOver === true ? 'ignore' : 'refuse', host: locks?.host },
   );
   return failures;
+}
+
+/** The files that the source would write to when it is started. */
+function forkedFiles({ freeze, source }: MachineShape): string[] {
+  const nodes = new Set((freeze?.forks ?? []).map(({ node }) => node));
+  return source.machine.disks.flatMap(({ node, links }) => (nodes.has(node) ? (links[0]?.files ?? []) : []));
 }
 
 function foldersOf(

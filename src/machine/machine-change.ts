@@ -165,7 +165,11 @@ function filesToLock(machine: Machine, changes: readonly FileChange[]): Set<stri
 }
 
 /** Locks that a run of ours left when it was killed; those of others stay, however dead. */
-async function clearKilledLocks(store: FileStore, folder: string, options: SnapshotOptions): Promise<void> {
+export async function clearKilledLocks(
+  store: FileStore,
+  folder: string,
+  options: Pick<SnapshotOptions, 'locks'>,
+): Promise<void> {
   for (const name of await store.list(folder)) {
     if (!name.endsWith('.lck')) continue;
     await clearOwnLocks(store, posix.join(folder, name.slice(0, -'.lck'.length)), options.locks?.host);

@@ -7,6 +7,7 @@ import type { CloneName, NameRequest } from '../operations/clone-names.ts';
 import type { ClonedDisk, CloneProblem, CloneWarning, PlannedBase } from '../operations/clone-types.ts';
 import type { Runs } from '../operations/run-owner.ts';
 import type { FileStore } from '../storage/file-store.ts';
+import type { FindLocksOptions } from '../storage/lock-state.ts';
 import type { PromisesFs } from '../storage/promises-file-store.ts';
 import type { MediaRule } from './clone-vmx.ts';
 import type { MachineLimit } from './limits.ts';
@@ -53,6 +54,8 @@ export interface MachineCloneOptions extends BaseOptions, TaskOptions {
   onPlan?: ((plan: MachineClonePlan) => void) | undefined;
   /** Who is running; this process on this machine unless told. */
   runs?: Runs | undefined;
+  /** How locks are judged. */
+  locks?: FindLocksOptions | undefined;
 }
 
 /** A disk of a clone. */
