@@ -12,6 +12,7 @@ export function judgeMachine(machine: Omit<Machine, 'findings'>): Finding[] {
     ...fromProblems([...vmx.problems, ...config.problems], path),
     ...fromProblems([...(vmsd?.problems ?? []), ...snapshots.problems], vmsdPath),
     ...disks.flatMap((disk) => judgeDisk(disk, path)),
+    ...judgeTwins(disks, path),
   ];
   for (const { uid, displayName } of snapshots.snapshots) {
     for (const disk of machine.snapshotDisks.get(uid) ?? []) {
@@ -34,6 +35,22 @@ function judgeDisk(disk: MachineDisk, path: string): Finding[] {
   if (guessed !== true) return [];
   const message = `${node}: "${showText(fileName)}" is not there; taken for ${disk.path}, which has the same name`;
   return [finding('MACHINE-DISK-GUESSED', 'warning', message, path)];
+}
+
+function judgeTwins(disks: readonly MachineDisk[], path: string): Finding[] {
+  const findings: Finding[] = [];
+  const first = new Map<string, MachineDisk>();
+  for (const disk of disks) {
+    const identity = disk.links[0]?.identity;
+    if (identity === undefined) continue;
+    const twin = first.get(identity);
+    if (twin === undefined) first.set(identity, disk);
+    else {
+      const message = `${disk.node} and ${twin.node} are the same disk, ${showText(disk.fileName)}`;
+      findings.push(finding('MACHINE-DISK-TWICE', 'error', message, path));
+    }
+  }
+  return findings;
 }
 
 /** The running state must stand on the disks of the snapshot that it says it came from. */

@@ -177,7 +177,9 @@ describe('chain', () => {
   it('shows both ends of a mismatch, and reads on only when told', async () => {
     const text = await quietly(['info', chain.base, '--json']);
     const { cid } = (JSON.parse(text) as DiskReport)['format-specific'].data;
-    await quietly(['write', chain.base, '--offset', '0', '--force', '--progress', 'never', '-q'], { input: 'x' });
+    await quietly(['write', chain.base, '--offset', '0', '--force', '--progress', 'never', '-q'], {
+      input: 'x',
+    });
     const { stderr, code } = await vmdkit(['chain', chain.leaf]);
     expect(code).toBe(3);
     expect(stderr).toContain(`expected CID ${cid!.toString(16).padStart(8, '0')}`);

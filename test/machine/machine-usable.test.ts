@@ -185,6 +185,14 @@ describe('the whole is judged', () => {
     expect(findings[1]!.message).toContain('destroys the snapshot');
   });
 
+  it('when two places have the same disk', async () => {
+    const twice = { 'sata0:1.present': 'TRUE', 'sata0:1.fileName': './golden.vmdk' };
+    const { machine } = await built({ snapshots: false, vmx: twice });
+    const { findings } = await machine();
+    expect(findings).toMatchObject([{ code: 'MACHINE-DISK-TWICE', severity: 'error' }]);
+    expect(findings[0]!.message).toContain('sata0:1 and scsi0:0');
+  });
+
   it('when VMware has noted leftovers, and when the texts are odd', async () => {
     const { store, model, machine } = await built({ vmx: { 'snapshot.x': 'y' } });
     const { vmsd } = await machine();
