@@ -230,6 +230,17 @@ export {
   type Sharers,
 } from './machine/sharers.ts';
 
+// Disks that moved.
+export { planRelink, relink, type RelinkPlan } from './machine/relink.ts';
+export type {
+  RelinkedDisk,
+  RelinkedName,
+  RelinkOptions,
+  RelinkProblem,
+  RelinkReport,
+  RelinkRequest,
+} from './machine/relink-types.ts';
+
 // File systems to work on.
 export { createNodeFileStore, type NodeFileStoreOptions } from './storage/node-file-store.ts';
 export { createMemoryFileStore } from './storage/memory-file-store.ts';

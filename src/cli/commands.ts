@@ -273,6 +273,39 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./commands/snapshot.ts'),
   },
   {
+    name: 'relink',
+    summary: 'after a base moved or was renamed: the hints of all that stands on it, written anew at once',
+    operands: [{ name: 'DIR', many: true }],
+    options: [
+      { name: 'base', value: 'FILE', many: true, summary: 'a disk that moved, where it is now' },
+      {
+        name: 'hint',
+        value: 'STYLE',
+        choices: ['relative', 'absolute'],
+        summary: 'how parents are named (default: as each hint was)',
+      },
+      { name: 'keep-going', summary: 'relink what fits although other disks do not' },
+      {
+        name: 'locked',
+        value: 'WHAT',
+        choices: ['refuse', 'ignore'],
+        summary: 'locks that others have on the disks (default refuse)',
+      },
+      { name: 'dry-run', short: 'n', summary: 'print the plan, change nothing' },
+    ],
+    opensDisks: true,
+    examples: [
+      'vmdkit relink /mnt/ds1 --dry-run',
+      'vmdkit relink lab --base archive/golden.vmdk',
+      'vmdkit relink /mnt/ds1 --map /mnt/ds1/golden=/mnt/ds1/archive/golden',
+    ],
+    notes: [
+      'Every delta below DIR whose hint does not lead to its parent is looked at. The parent is found where --map OLD=NEW leads, among the disks named by --base, else by its CID among all disks below DIR. --base and --map narrow the work to what they name. CID, size and circles are checked before anything is written; when one disk does not fit, nothing is changed and the exit code is 4.',
+      'Only hints change, and in .vmsd files the paths that name the old place. A run that was killed is finished or undone by the next.',
+    ],
+    load: () => import('./commands/relink.ts'),
+  },
+  {
     name: 'write',
     summary: 'write bytes or zeros into a leaf',
     operands: [{ name: 'DISK' }, { name: 'FILE', optional: true }],
