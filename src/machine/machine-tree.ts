@@ -28,7 +28,7 @@ export interface TreeRequest {
 
 /** Opens every disk of the machine and of its snapshots. @throws VmdkError for the first that cannot be. */
 export async function openMachineTree(
-  { machine, store }: ChangePlan,
+  { machine, store, notes }: ChangePlan,
   { running, also = [], without = new Set() }: TreeRequest,
   options: SnapshotOptions,
 ): Promise<MachineTree> {
@@ -49,7 +49,8 @@ export async function openMachineTree(
   const points = new Set(all.filter(({ named }) => named).map(({ path }) => tree.idOf.get(path!)!));
   const folders = new Set([...running, ...also].map(({ path }) => posix.dirname(path!)));
   folders.add(machine.folder).add(machine.workingFolder);
-  const strangers = await findStrangers(machine, tree, { ...options, fs: store });
+  const strangers = await findStrangers(store, machine, tree, options);
+  if (!strangers.complete) notes.push('not all around the machine was looked at: there are too many files');
   const planLinks = new Map(
     [...tree.links.values()].map((link): [string, PlanLink] => [
       link.identity,
@@ -58,7 +59,7 @@ export async function openMachineTree(
         parent: link.parent,
         own: isOwn(link.path, machine.folder, folders),
         numbered: link.descriptor.parentCid !== NO_PARENT_CID && isNumberedName(posix.basename(link.path)),
-        strangers: strangers.get(link.identity) ?? [],
+        strangers: strangers.of.get(link.identity) ?? [],
       },
     ]),
   );

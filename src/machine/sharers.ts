@@ -230,9 +230,9 @@ async function surroundings(
 }
 
 /** The registered disks that may be looked at and are there. */
-async function registered(
+export async function registered(
   paths: readonly string[],
-  base: ResolvedPath,
+  base: Pick<ResolvedPath, 'path'>,
   guard: ReturnType<typeof createPathGuard>,
 ): Promise<{ files: ResolvedPath[]; unconfirmed: { path: string; reason: string }[] }> {
   const files: ResolvedPath[] = [];

@@ -1,0 +1,276 @@
+// What changes of snapshots refuse, and what they leave alone: linked clones, strangers, odd machines. Each refusal
+// says what, where, found, expected and the way out, and nothing is changed by any.
+import { posix } from 'node:path';
+import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openChain } from '../../src/chain/open-chain.ts';
+import type { Sectors } from '../../src/core/units.ts';
+import { printDictionary } from '../../src/format/dictionary.ts';
+import { editDictionary } from '../../src/format/edit-dictionary.ts';
+import { setClones } from '../../src/format/edit-vmsd.ts';
+import { disksAt, findSnapshot } from '../../src/machine/machine.ts';
+import type { TreeLink } from '../../src/machine/link-tree.ts';
+import { assertMergeable } from '../../src/machine/merge-links.ts';
+import { openMachine } from '../../src/machine/open-machine.ts';
+import { createSnapshot } from '../../src/machine/snapshot-create.ts';
+import { deleteSnapshot } from '../../src/machine/snapshot-delete.ts';
+import { revertSnapshot } from '../../src/machine/snapshot-revert.ts';
+import { createDelta } from '../../src/operations/create-delta.ts';
+import type { FileStore } from '../../src/storage/file-store.ts';
+import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { pattern } from '../support/chain-model.ts';
+import { clonedMachines } from '../support/machine-clones.ts';
+import { buildMachine, hashesIn, readDisk, type MachineModel } from '../support/machine-model.ts';
+import { memoryCopyOf } from '../support/memory-copy.ts';
+
+let built: FileStore;
+let store: FileStore;
+let model: MachineModel;
+let before: Map<string, string>;
+
+beforeAll(async () => {
+  built = createMemoryFileStore();
+  await built.makeFolder('/ds');
+  model = await buildMachine(built, '/ds/golden', { nodes: ['scsi0:0', 'sata0:1'], sectors: 1024 });
+});
+beforeEach(async () => {
+  store = await memoryCopyOf(built);
+  before = await hashesIn(store, '/ds/golden');
+});
+
+const VMX = '/ds/golden/golden.vmx';
+const machineNow = (path = VMX) => openMachine(path, { fs: store });
+const remove = (name: string, more = {}) => deleteSnapshot(VMX, name, { fs: store, ...more });
+
+async function expectUnchanged(): Promise<void> {
+  expect(await hashesIn(store, '/ds/golden')).toEqual(before);
+  expect((await store.list('/ds/golden')).filter((name) => name.startsWith('.'))).toEqual([]);
+}
+
+async function edit(edits: Record<string, string | null>, path = VMX): Promise<void> {
+  const { vmx } = await machineNow(path);
+  await store.replace(path, printDictionary(editDictionary(vmx, edits)));
+  before = await hashesIn(store, '/ds/golden');
+}
+
+async function listClones(uid: number, clones: readonly string[]): Promise<void> {
+  const { vmsd, vmsdPath } = await machineNow();
+  await store.replace(vmsdPath, printDictionary(setClones(vmsd!, uid, clones)));
+  before = await hashesIn(store, '/ds/golden');
+}
+
+async function write(path: string, start: number, seed: number): Promise<void> {
+  const chain = await openChain(path, 'update', { fs: store });
+  await chain.write(start as Sectors, pattern(512 * 30, seed));
+  await chain.close();
+}
+
+describe('deleting refuses', () => {
+  it('where linked clones hang on the snapshot, and names them', async () => {
+    await clonedMachines(
+      { machine: VMX, into: '/ds/lab', count: 2, template: 'lab-{n}', snapshot: 'patched' },
+      { fs: store },
+    );
+    before = await hashesIn(store, '/ds/golden');
+    const error = remove('patched');
+    await expect(error).rejects.toMatchObject({ kind: 'refused', code: 'snapshot-has-clones' });
+    await expect(error).rejects.toThrow(
+      /found .*lab-1\/lab-1\.vmx, .*lab-2\/lab-2\.vmx, expected no linked clone/,
+    );
+    // Their disks are found by scanning as well, whatever the list says.
+    const scanned = remove('patched', { force: true });
+    await expect(scanned).rejects.toMatchObject({ kind: 'refused', code: 'disks-in-use' });
+    await expect(scanned).rejects.toThrow(/found \/ds\/lab\/lab-1\/\S+\.vmdk, \/ds\/lab\/lab-2/);
+    await expect(remove('installed', { children: true })).rejects.toMatchObject({
+      code: 'snapshot-has-clones',
+    });
+    await expectUnchanged();
+  });
+
+  it('where a listed clone cannot be looked up from here, unless told that it is gone', async () => {
+    await listClones(2, ['D:\\VMs\\child\\child.vmx']);
+    const error = remove('patched');
+    await expect(error).rejects.toMatchObject({ kind: 'refused', code: 'snapshot-has-clones' });
+    await expect(error).rejects.toThrow(
+      /may hang .*\n {2}Tell where they are with --map FROM=TO; .* pass --force\./,
+    );
+    await expectUnchanged();
+    const { notes } = await remove('patched', { force: true });
+    expect(notes).toEqual(['the linked clone D:\\VMs\\child\\child.vmx is no reason to stop, by request']);
+  });
+
+  it('not where a listed clone is gone', async () => {
+    await listClones(2, ['../gone/gone.vmx']);
+    const { notes } = await remove('patched');
+    expect(notes).toEqual(['the linked clone ../gone/gone.vmx is gone']);
+  });
+
+  it('where a disk around stands on what would go, and changes nothing', async () => {
+    await store.makeFolder('/ds/other');
+    await createDelta('/ds/other/stray.vmdk', model.diskAt(3, 'sata0:1'), { fs: store });
+    const error = remove('experiment');
+    await expect(error).rejects.toMatchObject({ kind: 'refused', code: 'disks-in-use' });
+    await expect(error).rejects.toThrow(/snapshot 3 "experiment".*found \/ds\/other\/stray\.vmdk/);
+    await expectUnchanged();
+    // Nothing that a merge into the disk above changes is what this one stands on.
+    await store.remove('/ds/other/stray.vmdk');
+    await createDelta('/ds/other/stray.vmdk', model.diskAt('running', 'sata0:1'), { fs: store });
+    const contents = await readDisk(store, '/ds/other/stray.vmdk');
+    await remove('experiment');
+    expect((await readDisk(store, '/ds/other/stray.vmdk')).equals(contents)).toBe(true);
+  });
+
+  it('where another machine runs on a disk of the snapshot', async () => {
+    await store.makeFolder('/ds/other');
+    await store.replace(
+      '/ds/other/other.vmx',
+      Buffer.from(
+        'scsi0.present = "TRUE"\nscsi0:0.present = "TRUE"\nscsi0:0.fileName = "../golden/golden-000001.vmdk"\n',
+      ),
+    );
+    await expect(remove('patched')).rejects.toThrow(/found \/ds\/other\/other\.vmx/);
+    await expectUnchanged();
+  });
+
+  it('where there is no room, and says how to do without', async () => {
+    const error = deleteSnapshot(VMX, 'experiment', { fs: { ...store, freeBytes: async () => 1000 } });
+    await expect(error).rejects.toMatchObject({ kind: 'refused', code: 'no-space' });
+    await expect(error).rejects.toThrow(/found 1000 bytes free, expected at least \d+ bytes/);
+    await expectUnchanged();
+    const report = await remove('experiment', { keepDisks: true });
+    expect(report).toMatchObject({ merged: [], removed: [], changed: ['/ds/golden/golden.vmsd'] });
+    const machine = await machineNow();
+    expect(machine.snapshots).toMatchObject({ needConsolidate: true, currentUid: 1 });
+    expect(disksAt(machine)[0]!.path).toBe(model.diskAt('running', 'scsi0:0'));
+  });
+
+  it('where two descriptors name one file', async () => {
+    const stolen = '/ds/golden/golden_1-000001.vmdk';
+    await store.remove(stolen);
+    await store.replace(stolen, await textNaming('golden_1-flat.vmdk'));
+    await expect(remove('patched')).rejects.toMatchObject({ code: 'extent-shared' });
+  });
+
+  it('where a disk of another snapshot is missing, since nobody can tell what would break', async () => {
+    await store.remove(model.diskAt(3, 'sata0:1'));
+    await expect(remove('patched')).rejects.toMatchObject({ kind: 'missing' });
+  });
+
+  it('to merge into disks that cannot be written from here', () => {
+    const link = {
+      path: '/ds/x.vmdk',
+      files: ['/ds/x.vmdk'],
+      descriptor: { extents: [] },
+    } as unknown as TreeLink;
+    expect(() => assertMergeable({ ...link, createType: 'seSparse' })).toThrow(
+      /found seSparse, expected a type that can be written\n {2}With --keep-disks/,
+    );
+    const nested = { ...link, createType: 'monolithicFlat', files: ['/ds/x.vmdk', '/ds/sub/x-flat.vmdk'] };
+    expect(() => assertMergeable(nested)).toThrow(/found the extent \/ds\/sub\/x-flat\.vmdk/);
+  });
+});
+
+/** A descriptor of a delta whose extent is somebody else's file. */
+async function textNaming(name: string): Promise<Buffer> {
+  const { leaf, close } = await openChain(model.diskAt(1, 'sata0:1'), 'read', { fs: store });
+  await close();
+  const cid = leaf.descriptor.cid!.toString(16).padStart(8, '0');
+  return Buffer.from(
+    `# Disk DescriptorFile\nversion=1\nCID=${cid}\nparentCID=${cid}\ncreateType="monolithicFlat"\nparentFileNameHint="golden_1.vmdk"\n\nRW 1024 FLAT "${name}" 0\n`,
+  );
+}
+
+describe('every change refuses', () => {
+  it('a machine that is suspended', async () => {
+    await edit({ 'checkpoint.vmState': 'golden.vmss' });
+    await expect(createSnapshot(VMX, { name: 'x' }, { fs: store })).rejects.toMatchObject({
+      code: 'machine-suspended',
+    });
+    await expect(revertSnapshot(VMX, '1', { fs: store, force: true })).rejects.toMatchObject({
+      code: 'machine-suspended',
+    });
+    await expect(remove('patched')).rejects.toMatchObject({ code: 'machine-suspended' });
+    await expectUnchanged();
+  });
+
+  it('more links than VMware supports', async () => {
+    const single = await buildMachine(store, '/ds/deep', {
+      name: 'deep',
+      nodes: ['sata0:1'],
+      snapshots: false,
+      sectors: 512,
+    });
+    const take = () => createSnapshot(single.vmxPath, { name: 'again' }, { fs: store, durable: false });
+    for (let links = 1; links < 32; links++) await take();
+    await expect(take()).rejects.toMatchObject({ kind: 'refused', code: 'chain-too-deep' });
+    expect((await machineNow(single.vmxPath)).disks[0]!.links).toHaveLength(32);
+  });
+});
+
+describe('a disk', () => {
+  it('that is independent is in no snapshot', async () => {
+    await edit({ 'sata0:1.mode': 'independent-persistent' });
+    const { disks, notes } = await createSnapshot(VMX, { name: 'x' }, { fs: store });
+    expect(disks.map(({ node }) => node)).toEqual(['scsi0:0']);
+    expect(notes).toEqual(['sata0:1 is independent: no snapshot includes it']);
+    const machine = await machineNow();
+    expect(machine.snapshotDisks.get(4)!.map(({ node }) => node)).toEqual(['scsi0:0']);
+  });
+
+  it('that was taken off since comes back when reverting, if it still has a place', async () => {
+    await edit({ 'sata0:1.present': 'FALSE', 'sata0:1.fileName': null });
+    await revertSnapshot(VMX, 'patched', { fs: store, force: true });
+    const machine = await machineNow();
+    for (const { node, path } of disksAt(machine)) {
+      expect((await readDisk(store, path)).equals(model.contentsAt(2, node as 'sata0:1'))).toBe(true);
+    }
+    expect(machine.disks).toHaveLength(2);
+    // What it ran on is nobody's now, yet no one said that it may go.
+    expect(await store.exists(model.diskAt('running', 'sata0:1'))).toBe(true);
+  });
+
+  it('without its controller is refused', async () => {
+    await edit({ 'sata0.present': 'FALSE' });
+    await expect(revertSnapshot(VMX, 'patched', { fs: store, force: true })).rejects.toThrow(
+      /has no place in the machine \(sata0:1\): found no controller sata0, .*\n {2}Add the controller/,
+    );
+    await expectUnchanged();
+  });
+});
+
+describe('a linked clone', () => {
+  it('keeps its first disk under its name, and never touches the base', async () => {
+    await clonedMachines(
+      { machine: VMX, into: '/ds', count: 1, template: 'lab', snapshot: 'patched' },
+      { fs: store },
+    );
+    before = await hashesIn(store, '/ds/golden');
+    const vmx = '/ds/lab/lab.vmx';
+    const first = disksAt(await machineNow(vmx)).map(({ path }) => path);
+    await write(first[0]!, 5, 71);
+    await createSnapshot(vmx, { name: 'one' }, { fs: store });
+    await write(disksAt(await machineNow(vmx))[0]!.path, 20, 72);
+    await createSnapshot(vmx, { name: 'two' }, { fs: store });
+    await write(disksAt(await machineNow(vmx))[0]!.path, 30, 73);
+    const two = findSnapshot(await machineNow(vmx), 'two');
+    const contents = {
+      two: await readDisk(store, disksAt(await machineNow(vmx), two)[0]!.path),
+      running: await readDisk(store, disksAt(await machineNow(vmx))[0]!.path),
+    };
+    const { merged } = await deleteSnapshot(vmx, 'one', { fs: store });
+    expect(merged.map(({ into }) => into)).toEqual(first);
+    const machine = await machineNow(vmx);
+    expect(machine.findings).toEqual([]);
+    expect(
+      (await readDisk(store, disksAt(machine, findSnapshot(machine, 'two'))[0]!.path)).equals(contents.two),
+    ).toBe(true);
+    expect((await readDisk(store, disksAt(machine)[0]!.path)).equals(contents.running)).toBe(true);
+    await deleteSnapshot(vmx, 'two', { fs: store });
+    const end = await machineNow(vmx);
+    expect(disksAt(end).map(({ path }) => path)).toEqual(first);
+    expect(end.isLinkedClone).toBe(true);
+    expect((await readDisk(store, first[0]!)).equals(contents.running)).toBe(true);
+    expect((await store.list('/ds/lab')).filter((name) => /-\d{6}/.test(name))).toEqual([]);
+    await expectUnchanged();
+    expect(posix.dirname(end.disks[0]!.links[1]!.path)).toBe('/ds/golden');
+  });
+});
