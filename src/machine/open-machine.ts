@@ -46,7 +46,15 @@ export async function openMachine(vmxPath: string, options: OpenMachineOptions =
   for (const snapshot of snapshots.snapshots) {
     snapshotDisks.set(snapshot.uid, await readSnapshotDisks(known, snapshot, disks));
   }
-  const look = { store, vmxPath: place.path, config, disks, workingFolder, options: options.locks ?? {} };
+  const look = {
+    store,
+    vmxPath: place.path,
+    namedPath: vmxPath,
+    config,
+    disks,
+    workingFolder,
+    options: options.locks ?? {},
+  };
   const nvram = await locateCompanion(machine, config.nvram ?? `${stemOf(place.path)}.nvram`);
   const vmxf = await locateCompanion(machine, config.extendedConfigFile ?? `${stemOf(place.path)}.vmxf`);
   const found = {

@@ -10,7 +10,10 @@ import type { MachineDisk, MachinePower } from './machine.ts';
 
 export interface LookAtPower {
   readonly store: FileStore;
+  /** Real path. */
   readonly vmxPath: string;
+  /** As the user named it: through a link, a lock may lie beside the link. */
+  readonly namedPath: string;
   readonly config: VmxReading;
   readonly disks: readonly MachineDisk[];
   readonly workingFolder: string;
@@ -19,8 +22,8 @@ export interface LookAtPower {
 
 /** The state, and the locks on the .vmx and on every file of the disks. */
 export async function lookAtPower(look: LookAtPower): Promise<{ power: MachinePower; locks: LockFinding[] }> {
-  const { store, vmxPath, disks, options } = look;
-  const own = await locksOf(store, vmxPath, options);
+  const { store, namedPath, disks, options } = look;
+  const own = await locksOf(store, namedPath, options);
   const leaves = new Set(disks.flatMap(({ links }) => links[0]?.files ?? []));
   for (const file of leaves) own.push(...(await locksOf(store, file, options)));
   const below = new Set(disks.flatMap(({ links }) => links.slice(1).flatMap(({ files }) => files)));

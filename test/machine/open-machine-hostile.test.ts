@@ -177,6 +177,17 @@ describe('a machine on a real file system', () => {
     await expect(open(model.folder, store)).rejects.toMatchObject({ code: 'not-a-file' });
   });
 
+  it('is in use also when the lock lies beside the link that was named', async () => {
+    const link = join(folder, 'link.vmx');
+    await symlink(model.vmxPath, link);
+    expect(await open(link, store)).toMatchObject({ path: model.vmxPath, power: { state: 'off' } });
+    await writeFile(`${link}.lck`, '');
+    expect((await open(link, store)).power.state).toBe('running');
+    await rm(`${link}.lck`);
+    await writeFile(`${model.vmxPath}.lck`, '');
+    expect((await open(link, store)).power.state).toBe('running');
+  });
+
   it('honours a workingDir that is here, and ignores one that leads away', async () => {
     await mkdir(join(folder, 'ds/snapshots'));
     for (const [named, expected] of [
