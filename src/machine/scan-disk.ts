@@ -39,16 +39,20 @@ export interface DiskReader {
   readonly context: OpenContext;
   /** Bytes of overlong descriptors that may still be read. */
   longBytes: number;
+  /** Extents that may still be looked for. */
+  lookUps: number;
 }
 
-/** 64 GiB disks in extents of 2 GB are 32; more than this is no disk anybody made. */
+/** A disk of 2 TiB in extents of 2 GB has 1024; more than this is no disk anybody made. */
 const MOST_EXTENTS = 4096;
 /** Overlong descriptors that one scan reads in full: enough for honest ones, no gift to hostile ones. */
 const LONG_BYTES = 64 << 20;
+/** Ten thousand disks of 50 extents each. */
+const MOST_LOOK_UPS = 500_000;
 const MOST_PROBLEMS = 8;
 
 export function diskReader(context: OpenContext): DiskReader {
-  return { context, longBytes: LONG_BYTES };
+  return { context, longBytes: LONG_BYTES, lookUps: MOST_LOOK_UPS };
 }
 
 /** @throws VmdkError when the file is no disk, or cannot be read. */
@@ -105,7 +109,7 @@ type Note = (code: string, severity: Finding['severity'], message: string) => vo
 
 /** The files of the disk that are there, each once. */
 async function filesOf(
-  { context }: DiskReader,
+  reader: DiskReader,
   place: ResolvedPath,
   descriptor: Descriptor,
   note: Note,
@@ -116,10 +120,13 @@ async function filesOf(
       .filter(({ fileName, access }) => fileName !== undefined && access !== 'NOACCESS')
       .map((line) => [line.fileName!, line]),
   );
-  if (lines.size > MOST_EXTENTS)
-    note('SCAN-EXTENTS', 'warning', `${lines.size} extents: only the first ${MOST_EXTENTS} are looked for`);
+  const { context } = reader;
+  const most = Math.min(MOST_EXTENTS, reader.lookUps);
+  reader.lookUps -= Math.min(lines.size, most);
+  if (lines.size > most)
+    note('SCAN-EXTENTS', 'warning', `${lines.size} extents: only the first ${most} are looked for`);
   const own = posix.basename(place.path);
-  for (const [name, line] of [...lines].slice(0, MOST_EXTENTS)) {
+  for (const [name, line] of [...lines].slice(0, most)) {
     if (name === own) continue;
     try {
       const found = await context.store.resolve(await extentPath(context, descriptor, line));

@@ -49,8 +49,8 @@ export interface ScannedMachines {
 }
 
 const MOST_PROBLEMS = 8;
-/** Disks that one machine or snapshot names; VMware takes 256 at most. */
-const MOST_DISKS = 1024;
+/** Different names of disks that are looked for on behalf of one machine: 60 disks, each with 32 snapshots. */
+const MOST_NAMES = 2048;
 
 export async function readMachines(
   files: readonly ResolvedPath[],
@@ -102,12 +102,18 @@ async function readMachine(
   const alone: MachinePlace = { context, vmxPath: place.path, pathMap, folders: [] };
   const working = await locateFolder(alone, config.workingDir);
   const machine = { ...alone, folders: working === posix.dirname(place.path) ? [] : [working] };
+  const known = new Map<string, Promise<string | undefined>>();
   const find = (disks: readonly { node: string; fileName?: string }[]): Promise<NamedDisk[]> =>
     Promise.all(
-      disks
-        .slice(0, MOST_DISKS)
-        .map(({ node, fileName = '' }) => findNamed(node, fileName, machine, reader.pool)),
+      disks.map(async ({ node, fileName = '' }) => {
+        const looking = known.get(fileName) ?? findNamed(fileName, machine, reader.pool, known.size);
+        known.set(fileName, looking);
+        const identity = await looking;
+        return { node, fileName, ...(identity === undefined ? {} : { identity }) };
+      }),
     );
+  // What it runs on comes first: a snapshot database without end must not crowd it out.
+  const running = await find(devices);
   const snapshotDisks: NamedDisk[][] = [];
   for (const { disks } of database.snapshots) snapshotDisks.push(await find(disks));
   return {
@@ -115,7 +121,7 @@ async function readMachine(
     config,
     snapshots: database,
     ...(vmsdPath === undefined ? {} : { vmsdPath }),
-    disks: await find(devices),
+    disks: running,
     snapshotDisks,
     problems,
   };
@@ -153,17 +159,16 @@ async function readDictionary(store: FileStore, place: ResolvedPath): Promise<Di
   }
 }
 
-/** The disk a machine means, found as for a machine that is looked at alone. */
+/** The identity of the disk a machine means, found as for a machine that is looked at alone. */
 async function findNamed(
-  node: string,
   fileName: string,
   place: MachinePlace,
   pool: DiskPool,
-): Promise<NamedDisk> {
-  if (fileName === '' || fileName.includes('\0')) return { node, fileName };
+  before: number,
+): Promise<string | undefined> {
+  if (fileName === '' || fileName.includes('\0') || before >= MOST_NAMES) return undefined;
   const located = await locateDisk(place, fileName);
-  const disk = 'place' in located ? await pool.at(located.place) : undefined;
-  return { node, fileName, ...(disk === undefined ? {} : { identity: disk.identity }) };
+  return 'place' in located ? (await pool.at(located.place))?.identity : undefined;
 }
 
 function unreadable(code: string, path: string, error: VmdkError): Finding {

@@ -6,6 +6,7 @@ import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import type { FileStore, ResolvedPath } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
+import { notAFile } from '../storage/store-errors.ts';
 import { dependantsOf, type Forest, type ForestDisk } from './forest.ts';
 import { scanPlaces } from './scan-folder.ts';
 import type { WalkRoot } from './scan-walk.ts';
@@ -46,6 +47,7 @@ export async function findSharers(
   const { allow = [], confine, pathMap } = options;
   const named = createPathGuard({ store, allow, confine });
   const place = await named.assertNamedAllowed(path);
+  if (place.kind !== 'file') throw notAFile(path, place.kind);
   const folder = posix.dirname(place.path);
   const roots = await surroundings(store, folder, options);
   const { register, problem } = await readRegister(store, folder);
