@@ -65,13 +65,16 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'clones of a machine', ({ 'qemu-img': 
     );
     const before = await hashesBelow(store, model.folder);
     const work = [{ do: 'write', at: 4096, length: 8192, fill: 3 }] as const;
-    for (const { path } of made[0]!.disks!) await images.apply(inFolder(path), work);
+    // QEMU writes its first grain into the header of an empty vmfsSparse delta, whoever made it.
+    const written = made[0]!.disks!.filter(({ type }) => type !== 'vmfsSparse');
+    expect(written).toHaveLength(2);
+    for (const { path } of written) await images.apply(inFolder(path), work);
     expect(await hashesBelow(store, model.folder)).toEqual(before);
     await expectPoint(made[1]!.disks!, 'running');
     const contents = await contentsOf(store, made[0]!.vmx!);
     for (const [node, content] of contents) {
       const wanted = Buffer.from(model.contentsAt('running', node as never));
-      applyToModel(wanted, work);
+      if (written.some((disk) => disk.node === node)) applyToModel(wanted, work);
       expect(content.equals(wanted), node).toBe(true);
     }
     expect(posix.dirname(made[0]!.vmx!)).toBe(images.path('one'));
