@@ -17,7 +17,6 @@ import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { filesOfClone } from './clone-parts.ts';
 import { shapeMachineClones, type MachineShape } from './clone-shape.ts';
-import { clearKilledLocks } from './machine-change.ts';
 import {
   machineResult,
   requestOfMachinePlan,
@@ -79,7 +78,6 @@ async function settleBefore(
       warnings.push({ code: 'interrupted-run', message, path: root });
     }
   }
-  await clearKilledLocks(store, posix.dirname(machine.path), options);
   return { settled, warnings };
 }
 

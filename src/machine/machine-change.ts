@@ -13,7 +13,6 @@ import { withLocks } from '../operations/with-locks.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
-import { clearOwnLocks } from '../storage/take-lock.ts';
 import { assertMachineUsable, type Machine } from './machine.ts';
 import { openMachine } from './open-machine.ts';
 import type { NamedSnapshot, SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
@@ -131,7 +130,6 @@ async function settleBefore(
     return { notes, done: false };
   }
   const settled = await settleChangeSets(store, folder, options);
-  await clearKilledLocks(store, folder, options);
   return {
     notes: settled.map(({ label, outcome }) => `a ${label} run that was interrupted was ${outcome} first`),
     done: settled.some((run) => run.outcome === 'finished' && run.request === request),
@@ -162,18 +160,6 @@ function filesToLock(machine: Machine, changes: readonly FileChange[]): Set<stri
     if (leaves && /\.vmdk$/i.test(change.path)) files.add(change.path);
   }
   return files;
-}
-
-/** Locks that a run of ours left when it was killed; those of others stay, however dead. */
-export async function clearKilledLocks(
-  store: FileStore,
-  folder: string,
-  options: Pick<SnapshotOptions, 'locks'>,
-): Promise<void> {
-  for (const name of await store.list(folder)) {
-    if (!name.endsWith('.lck')) continue;
-    await clearOwnLocks(store, posix.join(folder, name.slice(0, -'.lck'.length)), options.locks?.host);
-  }
 }
 
 /** Folders besides the machine's own that the changes reach into. */

@@ -4,6 +4,8 @@
 import { posix } from 'node:path';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
+import type { FindLocksOptions } from '../storage/lock-state.ts';
+import { clearOwnLocksIn } from '../storage/take-lock.ts';
 import {
   badJournal,
   OUT_FOLDER,
@@ -47,6 +49,8 @@ export interface SettleOptions {
   /** Treat runs of other hosts as gone: the caller knows that they are. */
   takeOver?: boolean | undefined;
   runs?: Runs | undefined;
+  /** Who holds locks, as far as it can be told; as this machine sees it unless given. */
+  locks?: Pick<FindLocksOptions, 'host'> | undefined;
 }
 
 /** What a run leaves that ended before its journal was written, or while that was removed. */
@@ -75,6 +79,7 @@ export async function settleChangeSets(
   root: string,
   options: SettleOptions = {},
 ): Promise<readonly SettledChanges[]> {
+  if (!(await store.exists(root))) return [];
   const { runs, orphans } = await locate(store, root, options);
   const settled: SettledChanges[] = [];
   for (const { run, folder, fate: outcome, label, request } of runs) {
@@ -87,6 +92,9 @@ export async function settleChangeSets(
     settled.push({ label, request, outcome });
   }
   for (const path of orphans) await removeOrphan(store, path);
+  // A run that is gone holds no lock either.
+  const { path } = await store.resolve(root);
+  await clearOwnLocksIn(store, path, options.locks?.host);
   return settled;
 }
 

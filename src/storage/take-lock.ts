@@ -176,11 +176,7 @@ async function highestNumber(store: FileStore, folder: string): Promise<number> 
 }
 
 /** Clears what a vmdkit of this machine left on a file when it was killed; the file itself may be gone. */
-export async function clearOwnLocks(
-  store: FileStore,
-  path: string,
-  host = createNodeLockHost(),
-): Promise<void> {
+async function clearOwnLocks(store: FileStore, path: string, host: LockHost): Promise<void> {
   const folder = `${path}.lck`;
   if (!(await store.exists(folder)) || (await store.resolve(folder)).path !== folder) return;
   await clearOwn(store, folder, host);
@@ -197,7 +193,22 @@ async function clearOwn(store: FileStore, folder: string, host: LockHost): Promi
     if (pid === undefined) continue;
     const { alive, started: now } = host.process(Number(pid));
     const another = now !== undefined && started !== '0' && String(now) !== started;
-    if (!alive || another) await leave(store, folder, path);
+    if (alive && !another) continue;
+    // Killed while it entered, it left this one too.
+    await quietly(store.removeFolder(posix.join(folder, posix.basename(path).replace(/^./, 'D'))));
+    await quietly(leave(store, folder, path));
+  }
+}
+
+/** The same for every file of a folder. */
+export async function clearOwnLocksIn(
+  store: FileStore,
+  folder: string,
+  host = createNodeLockHost(),
+): Promise<void> {
+  for (const name of await store.list(folder)) {
+    if (!name.endsWith('.lck')) continue;
+    await clearOwnLocks(store, posix.join(folder, name.slice(0, -'.lck'.length)), host);
   }
 }
 
