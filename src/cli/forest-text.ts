@@ -34,7 +34,8 @@ export function forestText(forest: Forest, paint: Paint, all: boolean): string[]
     ...forest.machines.flatMap((machine) => machine.problems),
     ...forest.disks.flatMap((disk) => disk.problems.filter(({ code }) => code !== 'HINT-BROKEN')),
   ];
-  section('findings', findingLines(problems, paint));
+  const told = all ? problems : problems.filter(({ severity }) => severity !== 'info');
+  section('findings', findingLines(told, paint));
   return [...lines, ...(lines.length === 0 ? [] : ['']), summaryLine(forest)];
 }
 
@@ -118,12 +119,25 @@ function machineLines(forest: Forest, all: boolean): string[] {
         .map(({ name, current }) => `${showText(name)}${current ? '*' : ''}`)
         .slice(0, 4)
         .join(', '),
-      machine.sharedDisks.map((path) => shown(forest, path)).join(', '),
+      (all ? machine.sharedDisks : nearestShared(forest, machine))
+        .map((path) => shown(forest, path))
+        .join(', '),
       shown(forest, machine.path),
     ]),
   );
   const rest = forest.machines.length - machines.length;
   return rest === 0 ? lines : [...lines, `… ${rest} more, all with -v`];
+}
+
+/** Of each of its disks the first one below that is not its own; what is further down is in the tree. */
+function nearestShared({ byPath }: Forest, { disks, sharedDisks }: ForestMachine): string[] {
+  const nearest = new Set<string>();
+  for (const { path } of disks) {
+    let at = path;
+    while (at !== undefined && !sharedDisks.includes(at)) at = byPath.get(at)?.parent;
+    if (at !== undefined) nearest.add(at);
+  }
+  return [...nearest];
 }
 
 function kindOf({ linkedClone, template }: ForestMachine): string {

@@ -12,6 +12,7 @@ const SHOWN = 12;
 export function machinePlanText(plan: MachineClonePlan, all: boolean): string[] {
   return [
     ...cloneTable(plan, all),
+    ...drawnLines(plan),
     '',
     ...diskTable(plan),
     '',
@@ -61,6 +62,15 @@ function cloneTable({ clones }: MachineClonePlan, all: boolean): string[] {
   const lines = inColumns(heads, shown);
   if (shown.length < rows.length) lines.splice(-2, 0, `… ${rows.length - shown.length} more, all with -v`);
   return lines;
+}
+
+/** Who puts the addresses of a plan into a DHCP server must not find others on the machines. */
+function drawnLines({ clones }: MachineClonePlan): string[] {
+  if (clones.every(({ input }) => input?.['uuid'] !== undefined)) return [];
+  return [
+    'UUIDs and generated addresses are drawn anew when the clones are made. To keep these, save the plan with',
+    '--output ndjson > PLAN, then make the clones of it: the same command with - < PLAN in place of their names.',
+  ];
 }
 
 function diskTable({ disks, clones, dropped }: MachineClonePlan): string[] {

@@ -61,13 +61,24 @@ function factLines(report: MachineReport, paint: Paint): string[] {
     ['TPM', report['virtual-tpm'] ? paint('yellow', 'a virtual TPM') : undefined],
     ['networks', report.networks.map(networkText).join('; ') || undefined],
     ['drives', drives.join('; ') || undefined],
-    ['on disk', exactSizeText(report['actual-size'])],
+    ['on disk', onDiskText(report)],
     [
       'snapshots in',
       files['working-folder'] === dirname(report.filename) ? undefined : shownPath(files['working-folder']),
     ],
     ['notes', report.annotation === undefined ? undefined : showText(report.annotation)],
   ]);
+}
+
+/** What a linked clone takes is little; the rest is there once for all that share it. */
+function onDiskText({ disks, 'actual-size': all, 'linked-clone': { bases } }: MachineReport): string {
+  if (bases.length === 0) return exactSizeText(all);
+  const links = new Map(
+    disks.flatMap(({ chain }) => chain.map((link) => [link.filename, link['actual-size']])),
+  );
+  for (const base of bases) links.delete(base);
+  const own = [...links.values()].reduce((sum, size) => sum + size, 0);
+  return `${exactSizeText(own)} of its own, ${sizeText(all - own)} shared`;
 }
 
 function networkText({

@@ -2,7 +2,7 @@
 // and identities given out, the freeze planned. Rule: reads only, and refuses here what could fail later.
 import { createHash, randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { usageError, VmdkError } from '../core/errors.ts';
+import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
 import type { RandomBytes } from '../format/content-id.ts';
 import { expandNames, type CloneName } from '../operations/clone-names.ts';
 import { findInto } from '../operations/clone-shape.ts';
@@ -15,7 +15,7 @@ import { planFreeze, type FreezePlan } from './freeze-machine.ts';
 import { givenMachine } from './given-identity.ts';
 import type { Machine } from './machine.ts';
 import type { MachineCloneOptions, MachineCloneRequest } from './machine-clone-types.ts';
-import { newIdentity, parseUuid, type TakenIdentities } from './new-identity.ts';
+import { newIdentity, parseUuid, type CloneIdentity, type TakenIdentities } from './new-identity.ts';
 
 export interface MachineShape {
   readonly store: FileStore;
@@ -121,8 +121,21 @@ function shapeClones(machine: Machine, entries: readonly CloneName[], random: Ra
   const taken = takenBy(machine);
   return entries.map((entry) => {
     const given = givenMachine(entry, cards);
-    return { name: entry.name, given, identity: newIdentity(cards, given, taken, random) };
+    return { name: entry.name, given, identity: identityFor(entry.name, cards, given, taken, random) };
   });
+}
+
+/** In a list of a thousand names, an error has to say which one it means. */
+function identityFor(name: string, ...identity: Parameters<typeof newIdentity>): CloneIdentity {
+  try {
+    return newIdentity(...identity);
+  } catch (error) {
+    if (!isVmdkError(error) || error.kind !== 'usage') throw error;
+    const [what = ''] = error.message.split('\n');
+    const { hint } = error.context;
+    const context = hint === undefined ? {} : { hint };
+    throw new VmdkError('usage', error.code, `${JSON.stringify(name)}: ${what}`, context, error);
+  }
 }
 
 /** What the source has is no clone's. */

@@ -119,7 +119,16 @@ function problemsOf(
     for (const link of below(leaf, disks)) {
       if (posix.dirname(link.path) !== folder || recorded.has(link.path) || link.machines.length > 0)
         continue;
-      note('SNAPSHOT-UNRECORDED', 'warning', `${node} stands on ${link.path}, which no snapshot records`);
+      // A fork looks alike: nothing is to be mended while linked clones hold it.
+      const [severity, why] =
+        link.children.length > 1
+          ? (['info', ', nor needs to: other disks hold it'] as const)
+          : (['warning', ''] as const);
+      note(
+        'SNAPSHOT-UNRECORDED',
+        severity,
+        `${node} stands on ${link.path}, which no snapshot records${why}`,
+      );
       // One is enough: what is below it was frozen at the same time or before.
       break;
     }

@@ -53,6 +53,8 @@ describe('vmdkit clone of a machine', () => {
       '… 9 more, all with -v',
       expect.stringMatching(/^lab-19/),
       expect.stringMatching(/^lab-20/),
+      expect.stringMatching(/^UUIDs and generated addresses are drawn anew .* save the plan with$/),
+      expect.stringMatching(/^--output ndjson > PLAN, .* - < PLAN in place of their names\.$/),
       '',
       expect.stringMatching(/^DISK +CLONES GET +OF +WHICH IS$/),
       expect.stringMatching(

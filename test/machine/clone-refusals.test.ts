@@ -87,7 +87,7 @@ describe('a request', () => {
     [{ names: ['golden-000003'], into: '/ds/lab' }, 'usage', /same name as the one it stands on/],
     [{ names: undefined, count: 10_001 }, 'usage', /at most 10000/],
     [{ names: ['../x'] }, 'usage', /lead out of the folder/],
-    [{ names: [{ name: 'x', mac: 'nonsense' }] }, 'usage', /no MAC address/],
+    [{ names: [{ name: 'x', mac: 'nonsense' }] }, 'usage', /"x": "nonsense" is no MAC address/],
     [{ into: '/ds/golden/golden.vmx' }, 'usage', /clones are made in a folder/],
   ])('of %j is refused', async (request, kind, why) => {
     await expectRefused({}, request, kind, why);

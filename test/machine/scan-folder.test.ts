@@ -252,6 +252,18 @@ describe('a scan of what is broken', () => {
     });
   });
 
+  it('takes a fork that linked clones hold for no snapshot that was forgotten', async () => {
+    await createDelta('/ds/web-1/web-1-000001.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
+    await writeText(store, '/ds/web-1/web-1.vmx', vmxText('web-1', { 'scsi0:0': 'web-1-000001.vmdk' }));
+    const problems = async () => {
+      const { machines } = await scanFolder('/ds', { fs: store });
+      return machines.flatMap((machine) => machine.problems.map(({ code, severity }) => [code, severity]));
+    };
+    expect(await problems()).toEqual([['SNAPSHOT-UNRECORDED', 'warning']]);
+    await createDelta('/ds/web-2/other.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
+    expect(await problems()).toEqual([['SNAPSHOT-UNRECORDED', 'info']]);
+  });
+
   it('finds deltas, disks and extents that nothing refers to', async () => {
     await createDelta('/ds/web-1/web-1-000001.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
     await createDisk('/ds/web-2/old.vmdk', MODEL_BYTES, { fs: store });
