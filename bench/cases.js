@@ -3,6 +3,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { leafOf, run, seeded } from './images.js';
+import { makeMachine } from './machine.js';
 
 const job = fileURLToPath(new URL('job.js', import.meta.url));
 const command = fileURLToPath(new URL('../bin/vmdkit.js', import.meta.url));
@@ -63,6 +64,7 @@ export function benchCases(folder, sizeMiB) {
     clones(folder, 1, 0),
     clones(folder, 100, 5),
     clones(folder, 1000, 8),
+    machines(folder, 1000, 8),
   ];
 }
 
@@ -81,5 +83,28 @@ function clones(folder, count, target) {
     prepare: fresh,
     peer: () => run('sh', ['-c', loop, 'sh', base, into]),
     ours: () => run(node, [command, 'clone', base, '--into', into, '--count', String(count), '-q']),
+  };
+}
+
+/**
+ * Clones of a machine with three disks, each with its .vmx, .vmsd, nvram and identity, durable on our side. The peer
+ * makes the deltas alone, in a folder for each clone, and copies the small files as they are; it syncs nothing.
+ */
+function machines(folder, count, target) {
+  const machine = makeMachine(join(folder, 'machine'));
+  const into = join(folder, 'machine/clones');
+  const loop = `for n in $(seq ${count}); do mkdir "$2/$n"; cp "$1/golden.vmx" "$1/golden.nvram" "$2/$n"
+    for d in golden golden_1 golden_2; do qemu-img create -q -f vmdk -b "$1/$d.vmdk" -F vmdk "$2/$n/$d.vmdk"; done; done`;
+  const fresh = () => {
+    rmSync(into, { recursive: true, force: true });
+    mkdirSync(into);
+  };
+  const args = ['clone', machine.vmx, '--into', into, '--count', String(count), '-q'];
+  return {
+    title: `make ${count} clones of a machine with three disks, each durable`,
+    target,
+    prepare: fresh,
+    peer: () => run('sh', ['-c', loop, 'sh', machine.folder, into]),
+    ours: () => run(node, [command, ...args]),
   };
 }
