@@ -9,6 +9,7 @@ import { lockedError } from './lock-errors.ts';
 import { findLocks, type LockFinding } from './lock-state.ts';
 import { createNodeLockHost, type LockHost } from './node-lock-host.ts';
 import { qemuUse } from './qemu-lock.ts';
+import { legible } from './store-errors.ts';
 import { encodeLockMember, MEMBER_BYTES, parseLockMember, type LockMember } from './vmware-lock.ts';
 
 export interface HeldLock {
@@ -44,7 +45,9 @@ export async function takeLock(
   const { mode = 'exclusive', others = 'refuse', host = createNodeLockHost() } = options;
   const { path: real } = await store.resolve(path);
   const folder = `${real}.lck`;
-  await clearOwn(store, folder, host);
+  const linked = await leadsElsewhere(store, folder);
+  if (linked !== undefined && others === 'refuse') throw lockedError(real, linked);
+  if (linked === undefined) await clearOwn(store, folder, host);
   const assertFree = async (ours?: string): Promise<void> => {
     if (others === 'ignore') return;
     const found = await findLocks(store, path, { host });
@@ -52,7 +55,7 @@ export async function takeLock(
     if (lock !== undefined) throw lockedError(real, lock);
   };
   await assertFree();
-  const member = await enter(store, folder, mode, host);
+  const member = linked === undefined ? await enter(store, folder, mode, host) : undefined;
   let qemu: RandomAccessFile | undefined;
   try {
     // Of two who entered at once at least one sees the other here, and gives way.
@@ -63,6 +66,15 @@ export async function takeLock(
     throw error;
   }
   return heldLock(store, { path: real, folder, member, qemu });
+}
+
+/** Nothing is ever made behind a link: it is no lock folder that VMware made. */
+async function leadsElsewhere(store: FileStore, folder: string): Promise<LockFinding | undefined> {
+  if (!(await store.exists(folder))) return undefined;
+  const { path } = await store.resolve(folder);
+  if (path === folder) return undefined;
+  const detail = `a lock folder is expected here, this is a link to ${legible(path)}`;
+  return { kind: 'old-style-lck', holder: '', mode: 'exclusive', state: 'unknown', path: folder, detail };
 }
 
 function inTheWay({ mode: theirs }: LockFinding, mode: 'exclusive' | 'shared'): boolean {

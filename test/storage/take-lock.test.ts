@@ -1,5 +1,5 @@
 // Locks that are taken: seen by our own findings and by others, given back, never in the way of what others hold.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
@@ -132,12 +132,32 @@ describe('locks of others', () => {
     });
   });
 
+  it('are not looked for, and nothing is made, behind a link', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'vmdkit-take-'));
+    try {
+      const store = createNodeFileStore();
+      const disk = join(folder, 'a.vmdk');
+      writeFileSync(disk, 'disk');
+      mkdirSync(join(folder, 'elsewhere'));
+      symlinkSync('elsewhere', `${disk}.lck`);
+      await expect(takeLock(store, disk)).rejects.toMatchObject({ code: 'disk-locked' });
+      await withLocks(
+        store,
+        [disk],
+        async () => expect(await store.list(join(folder, 'elsewhere'))).toEqual([]),
+        { others: 'ignore' },
+      );
+      expect((await store.list(folder)).sort()).toEqual(['a.vmdk', 'a.vmdk.lck', 'elsewhere']);
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
+  });
+
   it('beside a link to the disk count', async () => {
     const folder = mkdtempSync(join(tmpdir(), 'vmdkit-take-'));
     try {
       const store = createNodeFileStore();
       writeFileSync(join(folder, 'a.vmdk'), 'disk');
-      const { symlinkSync, mkdirSync } = await import('node:fs');
       symlinkSync('a.vmdk', join(folder, 'link.vmdk'));
       mkdirSync(join(folder, 'link.vmdk.lck'));
       writeFileSync(join(folder, 'link.vmdk.lck', 'M00001.lck'), member('other 1-1 1 X'));
