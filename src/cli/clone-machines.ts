@@ -39,9 +39,7 @@ export async function cloneMachines(
 ): Promise<number> {
   const request = { ...names, ...requestOf(args), machine };
   const open = { ...options, onPlan: undefined };
-  return args.flag('dry-run')
-    ? showPlan(request, open, context)
-    : make(request, open, args.text('register-script'), context);
+  return args.flag('dry-run') ? showPlan(request, open, context) : make(request, open, args, context);
 }
 
 /** The parser has checked the words against the choices. */
@@ -84,9 +82,10 @@ async function showPlan(
 async function make(
   request: MachineCloneRequest,
   options: MachineCloneOptions,
-  script: string | undefined,
+  args: Arguments,
   context: CommandContext,
 ): Promise<number> {
+  const script = args.text('register-script');
   if (script !== undefined) await assertScriptFree(script, context);
   const plans: MachineClonePlan[] = [];
   const onPlan = (plan: MachineClonePlan): void => {
@@ -100,7 +99,7 @@ async function make(
     return made;
   });
   const [plan] = plans;
-  await noteSharers(madeDisks(results), context);
+  await noteSharers(madeDisks(results), args, context);
   if (script !== undefined) await writeScript(script, plan!, results, options, context);
   await tell(plan!, results, script, context);
   return exitCodeOfProblems(results.flatMap(({ error }) => error ?? []));

@@ -152,6 +152,10 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'hardware-version', value: 'N', summary: 'virtual hardware version (default 10)' },
       { name: 'thin', summary: 'vmfs: space is taken as it is written' },
       { name: 'preallocate', summary: 'flat types: take all space now' },
+      {
+        name: 'no-register',
+        summary: 'do not note in the folder of the base that something stands on it',
+      },
     ],
     opensDisks: true,
     examples: [
@@ -225,6 +229,10 @@ export const COMMANDS: readonly CommandSpec[] = [
         summary: 'machines: write the commands that register the clones (vim-cmd, govc)',
       },
       { name: 'keep-going', summary: 'a clone that cannot be made does not keep the others from being made' },
+      {
+        name: 'no-register',
+        summary: 'do not note in the folder of the base that something stands on it',
+      },
       { name: 'dry-run', short: 'n', summary: 'print the plan, make nothing' },
     ],
     opensDisks: true,

@@ -3,6 +3,7 @@
 import type { ChainOptions } from '../chain/chain-options.ts';
 import type { CommandContext } from './context.ts';
 import { plural } from './numbers.ts';
+import type { Arguments } from './parsed-arguments.ts';
 
 type Looking = Pick<ChainOptions, 'allow' | 'confine' | 'pathMap'>;
 
@@ -31,16 +32,17 @@ export async function refuseToBreakSharers(
   );
 }
 
-/** After deltas were made: the register beside each base says so. */
+/** After deltas were made: the register beside each base says so, unless --no-register is given. */
 export async function noteSharers(
   made: readonly { readonly base: string; readonly path: string }[],
+  args: Arguments,
   context: CommandContext,
 ): Promise<void> {
-  if (made.length === 0) return;
+  if (made.length === 0 || args.flag('no-register')) return;
   const { recordSharers } = await import('../machine/sharers.ts');
   for (const base of new Set(made.map((each) => each.base))) {
     const paths = made.filter((each) => each.base === base).map(({ path }) => path);
     const { note } = await recordSharers(context.store, base, paths);
-    if (note !== undefined && context.verbose) context.talk(`${base}: ${note}`);
+    if (note !== undefined) context.talk(`${base}: ${note}`);
   }
 }

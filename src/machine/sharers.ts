@@ -36,8 +36,8 @@ const MOST_NAMES = 50_000;
 const MOST_NAMED = 8;
 
 /**
- * Looks through the folder of the disk and two levels below, the folders beside it, `scan`, and where the register
- * says. @throws VmdkError when the disk itself is not there.
+ * Looks through the folder of the disk and those in it, the folders beside it, `scan`, and where the register says:
+ * everything that stands on the disk and opens without `allow`, and more. @throws VmdkError when the disk itself is not there.
  */
 export async function findSharers(
   store: FileStore,
@@ -209,13 +209,16 @@ async function changeRegister(
   }
 }
 
-/** Its own folder two levels deep, the folders beside it, and what else is asked for. */
+/**
+ * Its own folder with those in it, the folder that holds it with those beside it, and what else is asked for: a child
+ * elsewhere may not lead here unless it is allowed to.
+ */
 async function surroundings(
   store: FileStore,
   folder: string,
   { scan = [], confine }: SharerOptions,
 ): Promise<WalkRoot[]> {
-  const roots: WalkRoot[] = [...scan.map((path) => ({ path })), { path: folder, depth: 2 }];
+  const roots: WalkRoot[] = [...scan.map((path) => ({ path })), { path: folder, depth: 1 }];
   const holder = posix.dirname(folder);
   // Below `/` lies everything; the guard draws the line there as well.
   if (holder === '/' || holder === folder) return roots;

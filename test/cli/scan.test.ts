@@ -1,5 +1,5 @@
 // `vmdkit scan` as a user runs it, and the refusal to write to a disk that others stand on.
-import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
@@ -194,6 +194,17 @@ describe('a base that others stand on', () => {
     const base = at('golden/golden.vmdk');
     const before = await createNodeFileStore().resolve(base);
     await mkdir(join(folder, 'far'));
+    await quietly(['clone', base, '--into', join(folder, 'far/first'), '--no-register', '-q']);
+    await quietly([
+      'create',
+      at('web-2/no.vmdk'),
+      '--backing',
+      at('web-2/web-2.vmdk'),
+      '--no-register',
+      '-q',
+    ]);
+    expect(await readdir(at('golden'))).not.toContain('.vmdkit-sharers.json');
+    expect(await readdir(at('web-2'))).not.toContain('.vmdkit-sharers.json');
     await quietly(['clone', base, '--into', join(folder, 'far/deep'), '--count', '2', '-q']);
     expect(await createNodeFileStore().resolve(base)).toEqual(before);
     const register = JSON.parse(await readFile(at('golden/.vmdkit-sharers.json'), 'utf8')) as unknown;
@@ -207,7 +218,7 @@ describe('a base that others stand on', () => {
       },
     });
     const { stderr } = await vmdkit(['write', base, '--offset', '0', '--allow', folder], { input: 'x' });
-    expect(stderr).toContain('5 disks');
+    expect(stderr).toContain('6 disks');
     expect(stderr).toContain('far/deep/golden-clone-01.vmdk');
     await quietly(['scan', folder, '--rebuild-register', '-q']);
     expect(await readFile(at('golden/.vmdkit-sharers.json'), 'utf8')).toContain('../web-1/web-1.vmdk');

@@ -35,7 +35,7 @@ export const run: CommandModule['run'] = async (args, context) => {
       throw usageError(`clone: --${option} is for machines`, 'Name the .vmx of a machine to clone it.');
   }
   const request = { ...names, ...shapeOf(args), bases };
-  return args.flag('dry-run') ? showPlan(request, options, context) : make(request, options, context);
+  return args.flag('dry-run') ? showPlan(request, options, context) : make(request, options, args, context);
 };
 
 async function namesOf(
@@ -92,7 +92,12 @@ async function showPlan(
   return exitCodeOfProblems(plan.clones.flatMap(({ error }) => error ?? []));
 }
 
-async function make(request: CloneRequest, options: CloneOptions, context: CommandContext): Promise<number> {
+async function make(
+  request: CloneRequest,
+  options: CloneOptions,
+  args: Arguments,
+  context: CommandContext,
+): Promise<number> {
   const plans: ClonePlan[] = [];
   const onPlan = (plan: ClonePlan): void => {
     plans.push(plan);
@@ -104,7 +109,7 @@ async function make(request: CloneRequest, options: CloneOptions, context: Comma
     for await (const result of cloneDisks(request, { ...options, ...task, onPlan })) made.push(result);
     return made;
   });
-  await noteSharers(madeDisks(results), context);
+  await noteSharers(madeDisks(results), args, context);
   if (context.format === 'json') {
     const { into, totals } = plans[0]!;
     await context.printJson({ schema: 'vmdkit-clones/v1', into, clones: results, totals });
