@@ -35,7 +35,7 @@ describe('a scan of a real folder', () => {
     await symlink(join(folder, 'outside'), at('out'));
     await symlink(join(folder, 'outside/secret.vmdk'), at('link.vmdk'));
     await symlink('nothing', at('dangling.vmdk'));
-    execFileSync('mkfifo', [at('pipe.vmdk')]);
+    execFileSync('sh', ['-c', 'mkfifo "$0"', at('pipe.vmdk')]);
     await writeFile(at('child.vmdk'), linkText('00000003', '00000002', '../outside/secret.vmdk'));
     const forest = await scanFolder(at());
     expect(forest.disks.map(({ path, outside }) => [path, outside])).toEqual([
