@@ -173,6 +173,7 @@ export {
 export type { FindLocksOptions, LockFinding } from './storage/lock-state.ts';
 
 // Snapshots of a machine.
+export { consolidateSnapshots } from './machine/consolidate-machine.ts';
 export { createSnapshot, type NewSnapshotRequest } from './machine/snapshot-create.ts';
 export { deleteSnapshot, type DeleteSnapshotOptions } from './machine/snapshot-delete.ts';
 export {

@@ -253,7 +253,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'snapshot',
-    summary: 'offline snapshots of a machine: create, list, revert, delete, rename',
+    summary: 'offline snapshots of a machine: create, list, revert, delete, rename, consolidate',
     operands: [
       { name: 'VM' },
       { name: 'ACTION' },

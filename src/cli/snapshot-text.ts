@@ -49,7 +49,8 @@ export function planText(report: SnapshotReport): string[] {
 /** `golden.vmx: took snapshot 4 "before the upgrade": 3 disks` */
 export function summaryText(report: SnapshotReport): string {
   const names = report.snapshots.map(({ uid, name }) => `${uid} "${showText(name)}"`).join(', ');
-  return `${shownPath(report.machine)}: ${names === '' ? 'nothing was left to do' : doneText(report, names)}`;
+  const idle = names === '' && report.merged.length === 0;
+  return `${shownPath(report.machine)}: ${idle ? 'nothing was left to do' : doneText(report, names)}`;
 }
 
 function doneText(report: SnapshotReport, names: string): string {
@@ -62,6 +63,8 @@ function doneText(report: SnapshotReport, names: string): string {
       return `runs from snapshot ${names} again: ${plural(disks.length, 'disk')}, ${plural(removed.length, 'file')} removed`;
     case 'rename':
       return `snapshot ${names} renamed`;
+    case 'consolidate':
+      return `consolidated: ${plural(merged.length, 'disk')} merged, ${plural(removed.length, 'file')} removed, ${freed}`;
     case 'delete':
       return `deleted snapshot${snapshots.length === 1 ? '' : 's'} ${names}: ${plural(merged.length, 'disk')} merged, ${plural(removed.length, 'file')} removed, ${freed}`;
   }

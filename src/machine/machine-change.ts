@@ -1,6 +1,7 @@
 // A change of a machine's files, from looking at it to having it done: interrupted work is settled first, everything is
 // planned from what is then there, and one change set carries it out. Rule: a dry run writes nothing at all.
 import { posix } from 'node:path';
+import { VmdkError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
 import { emptyVmsd } from '../format/edit-vmsd.ts';
 import { editDictionary } from '../format/edit-dictionary.ts';
@@ -78,6 +79,16 @@ export async function beginChange(
 export function assertChangeable(machine: Machine, verb: string, force: boolean): void {
   const accept = force ? (['vtpm', 'unclean'] as const) : (['vtpm'] as const);
   assertMachineUsable(machine, { verb, changes: true, accept });
+  const uids = machine.snapshots.snapshots.map(({ uid }) => uid);
+  const twice = uids.find((uid, index) => uids.indexOf(uid) !== index);
+  if (twice === undefined) return;
+  throw new VmdkError('corrupt', 'duplicate-uid', 'two snapshots cannot be told from each other', {
+    path: machine.vmsdPath,
+    field: 'uid',
+    found: `${twice}, more than once`,
+    expected: 'a uid of its own for each snapshot',
+    hint: 'Mend the .vmsd by hand: give one of them a number above snapshot.lastUID, and adapt the parents.',
+  });
 }
 
 /** Carries the plan out, unless it is only to be told, and tells it. */

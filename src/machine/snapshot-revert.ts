@@ -32,6 +32,8 @@ export async function revertSnapshot(
   if (plan.done) return finishChange(plan, options);
   const target = findSnapshot(machine, snapshot);
   assertChangeable(machine, 'revert', options.force === true);
+  if (target.type !== undefined && target.type !== '0')
+    plan.notes.push('the memory of the snapshot is not put back: the machine starts from its disks');
   const reserved = new ReservedNames(plan);
   const left: MachineDisk[] = [];
   for (const disk of machine.snapshotDisks.get(target.uid) ?? []) {

@@ -26,7 +26,7 @@ export interface SnapshotOptions
 
 export interface SnapshotReport {
   readonly schema: 'vmdkit-snapshot/v1';
-  readonly action: 'create' | 'revert' | 'delete' | 'rename';
+  readonly action: 'create' | 'revert' | 'delete' | 'rename' | 'consolidate';
   /** Real path of the .vmx. */
   readonly machine: string;
   /** True when nothing was done. */

@@ -111,6 +111,21 @@ describe('vmdkit snapshot', () => {
     expect(await snapshot('list')).toMatchObject({ stdout: 'golden/golden.vmx has no snapshots\n' });
   });
 
+  it('consolidates what was left', async () => {
+    const kept = await snapshot('delete', 'experiment', '--keep-disks');
+    expect(kept).toMatchObject({ stdout: '', code: 0 });
+    expect(kept.stderr).toContain('all disks stay as they are: the machine needs to be consolidated\n');
+    expect((await snapshot('list')).stdout).toContain(
+      '\ndeltas are left over from a snapshot that was deleted\n',
+    );
+    const { stderr, code } = await snapshot('consolidate');
+    expect(code).toBe(0);
+    expect(stderr).toMatch(/golden\/golden\.vmx: consolidated: 2 disks merged, 3 files removed, .*\n$/);
+    expect(await snapshot('consolidate')).toMatchObject({
+      stderr: 'golden/golden.vmx: nothing was left to do\n',
+    });
+  });
+
   it('refuses to revert over what was written, and says how to', async () => {
     const before = await files();
     const { stdout, stderr, code } = await snapshot('revert', 'patched');

@@ -11,6 +11,7 @@ import { disksAt, findSnapshot } from '../../src/machine/machine.ts';
 import type { TreeLink } from '../../src/machine/link-tree.ts';
 import { assertMergeable } from '../../src/machine/merge-links.ts';
 import { openMachine } from '../../src/machine/open-machine.ts';
+import { consolidateSnapshots } from '../../src/machine/consolidate-machine.ts';
 import { createSnapshot } from '../../src/machine/snapshot-create.ts';
 import { deleteSnapshot } from '../../src/machine/snapshot-delete.ts';
 import { revertSnapshot } from '../../src/machine/snapshot-revert.ts';
@@ -141,6 +142,18 @@ describe('deleting refuses', () => {
     const machine = await machineNow();
     expect(machine.snapshots).toMatchObject({ needConsolidate: true, currentUid: 1 });
     expect(disksAt(machine)[0]!.path).toBe(model.diskAt('running', 'scsi0:0'));
+    const { merged, kept } = await consolidateSnapshots(VMX, { fs: store });
+    expect(merged.map(({ into }) => into)).toEqual([
+      model.diskAt('running', 'scsi0:0'),
+      model.diskAt('running', 'sata0:1'),
+    ]);
+    expect(kept).toEqual([]);
+    const after = await machineNow();
+    expect(after.snapshots.needConsolidate).toBe(false);
+    expect(after.disks.map(({ links }) => links.length)).toEqual([2, 2]);
+    const contents = await readDisk(store, disksAt(after)[1]!.path);
+    expect(contents.equals(model.contentsAt('running', 'sata0:1'))).toBe(true);
+    expect(await consolidateSnapshots(VMX, { fs: store })).toMatchObject({ merged: [], changed: [] });
   });
 
   it('where two descriptors name one file', async () => {
@@ -180,6 +193,17 @@ async function textNaming(name: string): Promise<Buffer> {
 }
 
 describe('every change refuses', () => {
+  it('snapshots that cannot be told from each other', async () => {
+    const { vmsd, vmsdPath } = await machineNow();
+    await store.replace(vmsdPath, printDictionary(editDictionary(vmsd!, { 'snapshot2.uid': '2' })));
+    before = await hashesIn(store, '/ds/golden');
+    await expect(createSnapshot(VMX, { name: 'x' }, { fs: store })).rejects.toMatchObject({
+      kind: 'corrupt',
+      code: 'duplicate-uid',
+    });
+    await expectUnchanged();
+  });
+
   it('a machine that is suspended', async () => {
     await edit({ 'checkpoint.vmState': 'golden.vmss' });
     await expect(createSnapshot(VMX, { name: 'x' }, { fs: store })).rejects.toMatchObject({

@@ -1,5 +1,7 @@
-// `vmdkit snapshot`: offline snapshots of a whole machine, taken, listed, reverted to, deleted and renamed.
+// `vmdkit snapshot`: offline snapshots of a whole machine, taken, listed, reverted to, deleted, renamed and
+// consolidated.
 import { usageError } from '../../core/errors.ts';
+import { consolidateSnapshots } from '../../machine/consolidate-machine.ts';
 import { createSnapshot } from '../../machine/snapshot-create.ts';
 import { deleteSnapshot } from '../../machine/snapshot-delete.ts';
 import { listSnapshots } from '../../machine/snapshot-list.ts';
@@ -13,7 +15,7 @@ import { EXIT } from '../failure.ts';
 import type { Arguments } from '../parsed-arguments.ts';
 import { nearest } from '../suggest.ts';
 
-const ACTIONS = ['create', 'list', 'revert', 'delete', 'rename'] as const;
+const ACTIONS = ['create', 'list', 'revert', 'delete', 'rename', 'consolidate'] as const;
 type Action = (typeof ACTIONS)[number];
 
 /** Options that only some actions have. */
@@ -21,7 +23,7 @@ const OWN_OPTIONS: readonly { name: string; flag: boolean; of: readonly Action[]
   { name: 'description', flag: false, of: ['create', 'rename'] },
   { name: 'children', flag: true, of: ['delete'] },
   { name: 'keep-disks', flag: true, of: ['delete'] },
-  { name: 'dry-run', flag: true, of: ['create', 'revert', 'delete', 'rename'] },
+  { name: 'dry-run', flag: true, of: ['create', 'revert', 'delete', 'rename', 'consolidate'] },
 ];
 
 export const run: CommandModule['run'] = async (args, context) => {
@@ -51,7 +53,7 @@ function actionOf(args: Arguments): Action {
   const words = [args.optionalOperand('SNAPSHOT'), args.optionalOperand('NEW-NAME')].filter(
     (given) => given !== undefined,
   );
-  const most = action === 'list' ? 0 : action === 'rename' ? 2 : 1;
+  const most = action === 'list' || action === 'consolidate' ? 0 : action === 'rename' ? 2 : 1;
   if (words.length > most) throw usageError(`snapshot ${action}: "${words[most]}" is one word too many`);
   return action;
 }
@@ -82,6 +84,8 @@ function change(
         { name: wordOf(args, action, 'the NAME of the new snapshot'), description },
         options,
       );
+    case 'consolidate':
+      return consolidateSnapshots(vmx, options);
     case 'revert':
       return revertSnapshot(vmx, wordOf(args, action), options);
     case 'delete':
