@@ -16,15 +16,16 @@ const MOST_USUAL_LINKS = 30;
  * then only what is incomplete counts.
  */
 export function orphansOf(
-  { disks, machines }: Pick<Forest, 'disks' | 'machines'>,
+  forest: Pick<Forest, 'disks' | 'byPath' | 'machines'>,
   { extents, walk, machines: facts }: ScanResults,
 ): Orphan[] {
   const orphans: Orphan[] = [];
+  const { machines } = forest;
   for (const { path, allocated } of extents) {
     const message = 'part of a disk by its name or content, and no descriptor names it';
     orphans.push({ kind: 'extent', path, freeable: allocated, message });
   }
-  if (machines.length > 0) orphans.push(...unusedDisks(disks));
+  if (machines.length > 0) orphans.push(...unusedDisks(forest));
   orphans.push(...lostSnapshots(machines));
   const databases = new Set(facts.flatMap(({ vmsdPath }) => vmsdPath ?? []));
   const states = new Set(
@@ -48,12 +49,23 @@ export function orphansOf(
   return orphans.sort((a, b) => compare(a.path, b.path) || compare(a.message, b.message));
 }
 
-function unusedDisks(disks: readonly ForestDisk[]): Orphan[] {
+/** Disks that no machine and no snapshot uses, nor anything that stands on them; each with the bytes of its own. */
+function unusedDisks({ disks, byPath }: Pick<Forest, 'disks' | 'byPath'>): Orphan[] {
+  const used = new Set<string>();
+  for (const { path, uses } of disks) {
+    if (uses.length === 0) continue;
+    for (let at: string | undefined = path; at !== undefined && !used.has(at); at = byPath.get(at)?.parent)
+      used.add(at);
+  }
   return disks
-    .filter(({ outside, children, uses }) => !outside && children.length === 0 && uses.length === 0)
-    .map(({ path, delta, freeable }) => {
-      const kind = delta ? 'delta' : 'disk';
-      return { kind, path, freeable, message: 'no machine, no snapshot and no other disk refers to it' };
+    .filter(({ path, outside }) => !outside && !used.has(path))
+    .map(({ path, delta, children, freeable }) => {
+      const above = children.reduce((sum, child) => sum + byPath.get(child)!.freeable, 0);
+      const message =
+        children.length === 0
+          ? 'no machine, no snapshot and no other disk refers to it'
+          : 'only disks that nothing refers to stand on it';
+      return { kind: delta ? 'delta' : 'disk', path, freeable: freeable - above, message };
     });
 }
 

@@ -280,6 +280,19 @@ describe('a scan of what is broken', () => {
     }
   });
 
+  it('finds whole chains that nothing refers to, and adds up what they hold', async () => {
+    await createDelta('/ds/web-1/a.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
+    await createDelta('/ds/web-1/b.vmdk', '/ds/web-1/a.vmdk', { fs: store });
+    const forest = await scanFolder('/ds', { fs: store });
+    expect(forest.orphans.map(({ path, message }) => [path, message])).toEqual([
+      ['/ds/web-1/a.vmdk', 'only disks that nothing refers to stand on it'],
+      ['/ds/web-1/b.vmdk', 'no machine, no snapshot and no other disk refers to it'],
+    ]);
+    expect(forest.orphans.reduce((sum, { freeable }) => sum + freeable, 0)).toBe(
+      diskAt(forest, '/ds/web-1/a.vmdk')!.freeable,
+    );
+  });
+
   it('calls no disk an orphan where there is no machine that could refer to it', async () => {
     for (const name of ['golden', 'web-1', 'web-2']) {
       await store.remove(`/ds/${name}/${name}.vmx`);
