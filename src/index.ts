@@ -231,6 +231,10 @@ export {
   type Sharers,
 } from './machine/sharers.ts';
 
+// Deleting clones.
+export { removeClones } from './machine/remove.ts';
+export type { ForgottenClone, KeptFile, RemoveOptions, RemoveReport } from './machine/remove-types.ts';
+
 // Disks that moved.
 export { planRelink, relink, type RelinkPlan } from './machine/relink.ts';
 export type {

@@ -314,6 +314,32 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./commands/relink.ts'),
   },
   {
+    name: 'remove',
+    summary: 'delete clones: exactly their own files, never one that anything else needs',
+    operands: [{ name: 'VM_OR_DISK', many: true }],
+    options: [
+      { name: 'scan', value: 'DIR', many: true, summary: 'look here too for what stands on the disks' },
+      {
+        name: 'locked',
+        value: 'WHAT',
+        choices: ['refuse', 'ignore'],
+        summary: 'locks that others have on the disks (default refuse)',
+      },
+      { name: 'dry-run', short: 'n', summary: 'print what goes and what stays, remove nothing' },
+    ],
+    opensDisks: true,
+    examples: [
+      'vmdkit remove lab/web-07/web-07.vmx --dry-run',
+      'vmdkit remove lab/web-*/',
+      'vmdkit remove clones/web-01.vmdk',
+    ],
+    notes: [
+      'Of a machine go the disks in its folder down to its sentinel, or to the first that is shared, its .vmx, .vmsd, .vmxf, nvram, logs and what a suspend or a snapshot left. What it names elsewhere stays, and so do files that nobody knows; the folder goes when it is empty. The machine that it was cloned from forgets it.',
+      'A disk that any other machine or disk needs is refused with exit code 4, and --force does not change that: the surroundings are scanned and the register beside the disk is asked. All goes or nothing; a run that was killed is finished or undone by the next.',
+    ],
+    load: () => import('./commands/remove.ts'),
+  },
+  {
     name: 'write',
     summary: 'write bytes or zeros into a leaf',
     operands: [{ name: 'DISK' }, { name: 'FILE', optional: true }],

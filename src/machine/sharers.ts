@@ -213,7 +213,7 @@ async function changeRegister(
  * Its own folder with those in it, the folder that holds it with those beside it, and what else is asked for: a child
  * elsewhere may not lead here unless it is allowed to.
  */
-async function surroundings(
+export async function surroundings(
   store: FileStore,
   folder: string,
   { scan = [], confine }: SharerOptions,
