@@ -11,6 +11,7 @@ import { assertUnchanged } from '../operations/clone-bases.ts';
 import { problemOf, type CloneProblem, type CloneWarning } from '../operations/clone-types.ts';
 import { findInto } from '../operations/clone-shape.ts';
 import type { FileChange } from '../operations/file-change.ts';
+import { assertFreeSpace } from '../operations/free-space.ts';
 import { settleChangeSets, type SettledChanges } from '../operations/settle-changes.ts';
 import { withLocks } from '../operations/with-locks.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
@@ -31,7 +32,7 @@ import { planShapedClones } from './plan-machine-clones.ts';
 /**
  * Makes clones of a machine and tells of each when all are done, in the order of the plan. Nothing is made until the
  * first result is asked for, and everything is made by then. Interrupted runs are settled first.
- * @throws VmdkError whatever `planMachineClones` throws; `plan-outdated`, `base-changed`, `changed-since` (conflict)
+ * @throws VmdkError whatever `planMachineClones` throws; `no-space` (refused); `plan-outdated`, `base-changed`, `changed-since` (conflict)
  * and errors of the store, with nothing left of the run but what `not-undone` names; `not-finished` (io) when all is
  * made and not in place: the next run finishes it. The abort reason, with nothing left. With `keepGoing`, a clone that
  * fails is a result.
@@ -52,6 +53,7 @@ export async function* cloneMachine(
   if (promised !== undefined) assertSamePlan(promised, plan);
   options.onPlan?.(plan);
   const planned = plan.clones.filter(({ status }) => status === 'planned');
+  await assertFreeSpace(shape.store, shape.into, plan.totals['bytes-needed']);
   const failures =
     planned.length === 0 ? new Map<string, CloneProblem>() : await makeAll(shape, planned, options);
   for (const clone of plan.clones) yield machineResult(clone, 'created', failures.get(clone.name));

@@ -164,8 +164,15 @@ function vmxOf({ parts, vmx, vmxf }: CloneParts, { name, given, identity }: Shap
 }
 
 /** The sentinels are the clone's own linked disks: what is below them, VMware leaves alone when it deletes the clone. */
-function databaseOf({ parts, cloneOf }: CloneParts, name: string): Buffer {
+function databaseOf({ parts, cloneOf, vmx }: CloneParts, name: string): Buffer {
   const linked = parts.filter(({ delta }) => delta !== undefined);
   const sentinels = linked.map((part) => diskFileNames(part, name).at(-1)!);
-  return printDictionary(composeCloneDatabase({ path: `${name}.vmsd`, cloneOf: [cloneOf!], sentinels }));
+  const crlf = Buffer.from(vmx.dictionary.lines[0]?.raw ?? '').includes('\r\n');
+  const database = {
+    path: `${name}.vmsd`,
+    cloneOf: [cloneOf!],
+    sentinels,
+    eol: crlf ? '\r\n' : '\n',
+  } as const;
+  return printDictionary(composeCloneDatabase(database));
 }

@@ -1,7 +1,17 @@
 // Disks and media of cloned machines that are not linked as a matter of course: full copies, independent disks, ISOs.
 import { describe, expect, it } from 'vitest';
+import { bytes } from '../../src/core/units.ts';
+import type { MachineClonePlan } from '../../src/machine/machine-clone-types.ts';
 import { openMachine } from '../../src/machine/open-machine.ts';
-import { clonedMachines, contentsOf, machineBench, textOf, vmxOf } from '../support/machine-clones.ts';
+import { createDisk } from '../../src/operations/create-disk.ts';
+import {
+  clonedMachines,
+  contentsOf,
+  editVmx,
+  machineBench,
+  textOf,
+  vmxOf,
+} from '../support/machine-clones.ts';
 
 const GOLDEN = '/ds/golden/golden.vmx';
 
@@ -100,5 +110,68 @@ describe('media', () => {
     expect(dictionary.get('ide1:0.startConnected')).toBe('FALSE');
     expect(dictionary.get('floppy0.present')).toBe('FALSE');
     expect(await textOf(fs, one!.vmx!)).not.toMatch(/\.iso|golden/);
+  });
+});
+
+describe('disks that came or went since the snapshot', () => {
+  it('are left out, or come back', async () => {
+    const { fs, model } = await machineBench();
+    // The NVMe disk has gone; a new SCSI disk has come.
+    await editVmx(fs, GOLDEN, {
+      'nvme0:0.present': null,
+      'nvme0:0.fileName': null,
+      'nvme0.present': null,
+      'scsi0:1.present': 'TRUE',
+      'scsi0:1.fileName': 'new.vmdk',
+    });
+    await createDisk('/ds/golden/new.vmdk', bytes(1 << 20), { fs });
+    const codes: string[] = [];
+    const onPlan = ({ warnings }: MachineClonePlan): void =>
+      void codes.push(...warnings.map(({ code }) => code));
+    const request = { machine: GOLDEN, into: '/ds', names: ['web'], snapshot: 'patched' };
+    const [clone] = await clonedMachines(request, { fs, onPlan });
+    expect(codes).toContain('disk-left-out');
+    expect(clone!.disks!.map(({ node }) => node)).toEqual(['scsi0:0', 'sata0:1', 'nvme0:0']);
+    const contents = await contentsOf(fs, clone!.vmx!);
+    for (const node of model.nodes)
+      expect(contents.get(node)!.equals(model.contentsAt(2, node)), node).toBe(true);
+    expect(await textOf(fs, clone!.vmx!)).not.toContain('new.vmdk');
+  });
+});
+
+describe('a source that keeps its deltas elsewhere', () => {
+  it('is frozen there when it says so', async () => {
+    const { fs, model } = await machineBench({
+      nodes: ['sata0:1'],
+      vmx: { workingDir: '/ds/work', 'snapshot.redoNotWithParent': 'TRUE' },
+    });
+    await fs.makeFolder('/ds/work');
+    const [clone] = await clonedMachines(
+      { machine: GOLDEN, into: '/ds', names: ['web'], freeze: true },
+      { fs },
+    );
+    expect(await fs.list('/ds/work')).toEqual(['golden-000004.vmdk']);
+    const { dictionary } = await vmxOf(fs, GOLDEN);
+    expect(dictionary.get('sata0:1.fileName')).toBe('/ds/work/golden-000004.vmdk');
+    expect(await textOf(fs, clone!.vmx!)).not.toMatch(/work|redoNotWithParent/);
+    const machine = await openMachine(GOLDEN, { fs });
+    expect(machine.disks[0]!.links[0]!.path).toBe('/ds/work/golden-000004.vmdk');
+    const contents = await contentsOf(fs, clone!.vmx!);
+    expect(contents.get('sata0:1')!.equals(model.contentsAt('running', 'sata0:1'))).toBe(true);
+  });
+});
+
+describe('a source of Windows', () => {
+  it('has clones whose files end their lines as its own do', async () => {
+    const { fs } = await machineBench({ nodes: ['sata0:1'], eol: '\r\n', encoding: 'windows-1252' });
+    const request = { machine: GOLDEN, into: '/ds/golden', names: ['Büro'], snapshot: 'patched' };
+    const [clone] = await clonedMachines(request, { fs });
+    for (const path of [clone!.vmx!, '/ds/golden/Büro/Büro.vmsd', '/ds/golden/golden.vmsd']) {
+      const text = await textOf(fs, path);
+      expect(text.split('\r\n').join('').includes('\n'), path).toBe(false);
+    }
+    const database = (await openMachine(GOLDEN, { fs })).snapshots;
+    expect(database.snapshots[1]!.clones).toEqual(['Büro/Büro.vmx']);
+    expect((await vmxOf(fs, clone!.vmx!)).config.displayName).toBe('Büro');
   });
 });

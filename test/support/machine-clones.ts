@@ -1,6 +1,7 @@
 // Clones of the model machine on any store, and what their tests look at.
 import { posix } from 'node:path';
-import { parseDictionary, type Dictionary } from '../../src/format/dictionary.ts';
+import { parseDictionary, printDictionary, type Dictionary } from '../../src/format/dictionary.ts';
+import { editDictionary } from '../../src/format/edit-dictionary.ts';
 import { readVmx, type VmxReading } from '../../src/format/vmx.ts';
 import { cloneMachine } from '../../src/machine/clone-machine.ts';
 import type {
@@ -55,6 +56,16 @@ export async function vmxOf(
 ): Promise<{ dictionary: Dictionary; config: VmxReading }> {
   const dictionary = parseDictionary(await bytesOf(fs, path), path);
   return { dictionary, config: readVmx(dictionary) };
+}
+
+/** Changes lines of a .vmx; null takes one away. */
+export async function editVmx(
+  fs: FileStore,
+  path: string,
+  edits: Record<string, string | null>,
+): Promise<void> {
+  const { dictionary } = await vmxOf(fs, path);
+  await fs.replace(path, printDictionary(editDictionary(dictionary, edits)));
 }
 
 /** The contents of every disk that the .vmx names, by node, as a reader gets them who was allowed no more. */
