@@ -2,7 +2,7 @@
 // get a copy of, and which they do without. Rule: looked at and proved, never changed, and refused with the way out.
 import { usageError, VmdkError } from '../core/errors.ts';
 import type { Snapshot } from '../format/vmsd.ts';
-import { examineBases, type CloneBase } from '../operations/clone-bases.ts';
+import { assertRoomForClones, examineBases, type CloneBase } from '../operations/clone-bases.ts';
 import type { CloneWarning } from '../operations/clone-types.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { IndependentRule, MachineCloneOptions, MachineCloneRequest } from './machine-clone-types.ts';
@@ -63,6 +63,8 @@ export async function findCloneSource(
     wanted.map(({ path }) => path),
     options,
   );
+  // A copy of a chain that is too deep is the way out of it.
+  assertRoomForClones(bases.filter((_base, index) => wanted[index]!.kind === 'linked'));
   const present = new Set(machine.disks.map(({ node }) => node));
   return {
     machine,
@@ -72,7 +74,7 @@ export async function findCloneSource(
     }),
     dropped,
     returned: wanted.map(({ node }) => node).filter((node) => !present.has(node)),
-    warnings: warningsOf(machine, dropped),
+    warnings: [...warningsOf(machine, dropped), ...memoryWarnings(machine, snapshot)],
   };
 }
 
@@ -146,6 +148,12 @@ function warningsOf(
     });
   }
   return warnings;
+}
+
+function memoryWarnings({ vmsdPath }: Machine, snapshot: Snapshot | undefined): CloneWarning[] {
+  if (snapshot?.type !== '1') return [];
+  const message = `the snapshot "${snapshot.displayName}" was taken of a running machine, whose memory clones do not get: they start as after a loss of power`;
+  return [{ code: 'snapshot-with-memory', message, path: vmsdPath }];
 }
 
 function withoutDisks({ path }: Machine): VmdkError {

@@ -55,6 +55,11 @@ export async function examineBases(
   return bases;
 }
 
+/** @throws VmdkError `chain-too-deep` (refused) when no delta may stand on one of these. */
+export function assertRoomForClones(bases: readonly CloneBase[]): void {
+  for (const { links, path } of bases) assertRoomAbove(links.length, path);
+}
+
 /** @throws VmdkError `base-changed` (conflict) when a file of a base is no longer what it was. */
 export async function assertUnchanged(store: FileStore, bases: readonly CloneBase[]): Promise<void> {
   for (const { path, stamps } of bases) {
@@ -83,7 +88,6 @@ function assertDisk(path: string): void {
 
 async function examine(store: FileStore, named: string, chain: Chain): Promise<CloneBase> {
   const { leaf, links } = chain;
-  assertRoomAbove(links.length, leaf.path);
   const files = filesOf(chain);
   const stale: Finding[] = [];
   for (const file of new Set([named, ...files])) stale.push(...(await assertNotLocked(store, file)));

@@ -6,7 +6,7 @@ import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
-import { examineBases, type CloneBase } from './clone-bases.ts';
+import { assertRoomForClones, examineBases, type CloneBase } from './clone-bases.ts';
 import { expandNames, type CloneName } from './clone-names.ts';
 import type { CloneLayout, CloneOptions, CloneRequest } from './clone-types.ts';
 import { deltaTemplate, type DeltaTemplate } from './delta-template.ts';
@@ -42,6 +42,7 @@ export interface CloneShape {
 export async function shapeClones(request: CloneRequest, options: CloneOptions): Promise<CloneShape> {
   const store = storeFor(options.fs);
   const bases = await examineBases(store, request.bases, options);
+  assertRoomForClones(bases);
   const names = expandNames(request, stemOf(bases[0]!.path));
   const { into, missingFolders } = await findInto(store, request.into, options);
   const layout = request.layout ?? layoutFor(bases, into);

@@ -1,8 +1,11 @@
 // Machines and requests that are not cloned: each refusal has its reason and its way out, and leaves everything as it was.
+import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { planMachineClones } from '../../src/machine/plan-machine-clones.ts';
+import { createDelta } from '../../src/operations/create-delta.ts';
 import type { MachineCloneRequest } from '../../src/machine/machine-clone-types.ts';
 import { filesBelow, hashesBelow } from '../support/clone-bench.ts';
-import { clonedMachines, machineBench } from '../support/machine-clones.ts';
+import { clonedMachines, contentsOf, editVmx, machineBench } from '../support/machine-clones.ts';
 import type { MachineModelOptions } from '../support/machine-model.ts';
 
 const GOLDEN = '/ds/golden/golden.vmx';
@@ -46,6 +49,38 @@ describe('a machine', () => {
     ['whose disk is twice there', { 'sata0:1.fileName': 'golden-000003.vmdk' }, 'usage', /the same disk/],
   ])('that is %s is not cloned', async (_, vmx, kind, why) => {
     await expectRefused({ vmx }, {}, kind, why);
+  });
+
+  it('on a chain that cannot grow gives full copies only', async () => {
+    const { fs, model } = await machineBench({ nodes: ['sata0:1'] });
+    let leaf = model.diskAt('running', 'sata0:1');
+    for (let links = 3; links < 32; links++) {
+      const next = `/ds/golden/golden-0001${String(links).padStart(2, '0')}.vmdk`;
+      await createDelta(next, leaf, { fs, durable: false });
+      leaf = next;
+    }
+    await editVmx(fs, GOLDEN, { 'sata0:1.fileName': posix.basename(leaf) });
+    const request = { machine: GOLDEN, into: '/ds', names: ['x'] };
+    await expect(clonedMachines(request, { fs })).rejects.toMatchObject({ code: 'chain-too-deep' });
+    const [copy] = await clonedMachines({ ...request, full: true }, { fs });
+    const contents = await contentsOf(fs, copy!.vmx!);
+    expect(contents.get('sata0:1')!.equals(model.contentsAt('running', 'sata0:1'))).toBe(true);
+  });
+
+  it('whose snapshot has memory gives clones without it, and says so', async () => {
+    const { fs } = await machineBench({ nodes: ['sata0:1'] });
+    await editVmx(fs, '/ds/golden/golden.vmsd', { 'snapshot1.type': '1' });
+    const request = { machine: GOLDEN, into: '/ds', names: ['x'], snapshot: 'patched' };
+    const { warnings } = await planMachineClones(request, { fs });
+    expect(warnings.map(({ code }) => code)).toContain('snapshot-with-memory');
+  });
+
+  it('without room for the clones is not cloned', async () => {
+    const { fs } = await machineBench({ nodes: ['sata0:1'] });
+    const full = { ...fs, freeBytes: () => Promise.resolve(1000) };
+    const work = clonedMachines({ machine: GOLDEN, into: '/ds/lab', names: ['x'] }, { fs: full });
+    await expect(work).rejects.toMatchObject({ code: 'no-space' });
+    expect(await fs.list('/ds')).toEqual(['golden']);
   });
 
   it('without a disk is not cloned', async () => {

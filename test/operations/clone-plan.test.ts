@@ -181,7 +181,7 @@ describe('a plan is refused', () => {
     });
     expect(await of('/ds/golden/golden.vmx')).toMatchObject({
       kind: 'unsupported',
-      message: expect.stringContaining('whole machines are not supported yet'),
+      message: expect.stringContaining('this is no disk'),
     });
     await put(fs, '/ds/text.vmdk', 'hello');
     expect(await of('/ds/text.vmdk')).toMatchObject({ code: 'not-a-vmdk' });
