@@ -83,55 +83,86 @@ async function placeIfAllowed(guard: PathGuard, path: string, by: string): Promi
   }
 }
 
+/** A disk that may be somebody's parent, with the parts of its path that are compared often. */
+interface Known {
+  readonly disk: DiskFacts;
+  readonly folder: string;
+  readonly name: string;
+  /** The last part of its own hint. */
+  readonly parentName: string;
+}
+
 function chooseParents(
   disks: readonly DiskFacts[],
   byHint: ReadonlyMap<string, ByHint>,
 ): Map<string, ParentLink> {
-  const byCid = new Map<number, DiskFacts[]>();
-  for (const disk of disks) {
+  const byCid = new Map<string, Known[]>();
+  for (const disk of [...disks].sort((a, b) => compare(a.path, b.path))) {
     if (disk.cid === undefined) continue;
-    const group = byCid.get(disk.cid);
-    if (group === undefined) byCid.set(disk.cid, [disk]);
-    else group.push(disk);
+    const { dir: folder, base: name } = posix.parse(disk.path);
+    const known = { disk, folder, name, parentName: nameIn(disk.hint) };
+    const key = `${disk.cid} ${disk.capacity}`;
+    const group = byCid.get(key);
+    if (group === undefined) byCid.set(key, [known]);
+    else group.push(known);
   }
   const links = new Map<string, ParentLink>();
   for (const disk of disks) {
-    if (disk.delta)
-      links.set(
-        disk.identity,
-        choose(disk, byHint.get(disk.identity) ?? {}, byCid.get(disk.parentCid!) ?? []),
-      );
+    if (!disk.delta) continue;
+    const withCid = byCid.get(`${disk.parentCid!} ${disk.capacity}`) ?? [];
+    links.set(disk.identity, choose(disk, byHint.get(disk.identity) ?? {}, withCid));
   }
   return links;
 }
 
 /** As opening would: the hint, then the CID in the child's own folder; beyond that what the scan knows besides. */
-function choose(child: DiskFacts, { fitting, other }: ByHint, withCid: readonly DiskFacts[]): ParentLink {
+function choose(child: DiskFacts, { fitting, other }: ByHint, withCid: readonly Known[]): ParentLink {
   if (fitting !== undefined) return { parent: fitting, foundBy: 'hint', fits: true, candidates: [] };
-  const likely = likeliest(child, withCid);
-  const candidates = likely.slice(0, MOST_CANDIDATES);
   const folder = posix.dirname(child.path);
-  const beside = likely.filter(({ path }) => posix.dirname(path) === folder);
+  const candidates = firstOf(withCid, MOST_CANDIDATES, likelihood(child, folder, withCid));
+  const near = withCid.filter((known) => known.folder === folder);
+  const beside = firstOf(near, 2, likelihood(child, folder, near));
   if (beside.length === 1) return { parent: beside[0]!, foundBy: 'cid', fits: true, candidates };
   if (other !== undefined) return { parent: other, foundBy: 'hint', fits: false, candidates };
-  if (likely.length === 1) return { parent: likely[0]!, foundBy: 'cid', fits: true, candidates };
+  if (candidates.length === 1) return { parent: candidates[0]!, foundBy: 'cid', fits: true, candidates };
   return { candidates };
 }
 
 /**
- * Deltas that nobody wrote to have their parent's CID too: one made over the same CID is a sibling, never the parent,
- * unless it is named as in the hint. Of the others, those of the hint's name come before all.
+ * Deltas that nobody wrote to have their parent's CID too. One of the same parent as the child is a sibling, never its
+ * parent; of the others, the disk itself is likelier than a delta of it, and what is named as in the hint likeliest.
  */
-function likeliest(child: DiskFacts, withCid: readonly DiskFacts[]): readonly DiskFacts[] {
-  const { identity, capacity, parentCid } = child;
-  const fitting = withCid.filter((disk) => disk.identity !== identity && disk.capacity === capacity);
-  const name = posix.basename((child.hint ?? '').replaceAll('\\', '/'));
-  const named = fitting.filter(({ path }) => posix.basename(path) === name);
-  const folder = posix.dirname(child.path);
+function likelihood(
+  { identity, parentCid, hint }: DiskFacts,
+  folder: string,
+  withCid: readonly Known[],
+): (known: Known) => boolean {
+  const name = nameIn(hint);
   // Every disk that nobody wrote to has this CID: far away it proves nothing.
-  const told = fitting.filter(({ path }) => parentCid !== UNWRITTEN_CID || posix.dirname(path) === folder);
-  const chosen = named.length > 0 ? named : told.filter((disk) => disk.parentCid !== parentCid);
-  return [...chosen].sort((a, b) => compare(a.path, b.path));
+  const nearOnly = parentCid === UNWRITTEN_CID;
+  const isOther = (known: Known): boolean => known.disk.identity !== identity;
+  const isNamed = (known: Known): boolean => isOther(known) && known.name === name;
+  if (withCid.some(isNamed)) return isNamed;
+  const isNear = (known: Known): boolean => isOther(known) && (!nearOnly || known.folder === folder);
+  const isWritten = (known: Known): boolean => isNear(known) && known.disk.parentCid !== parentCid;
+  if (withCid.some(isWritten)) return isWritten;
+  return (known) => isNear(known) && known.parentName !== name;
+}
+
+/** The file's name in a hint of any style. */
+function nameIn(hint = ''): string {
+  return posix.basename(hint.replaceAll('\\', '/'));
+}
+
+/** A loop, since a folder may hold thousands of copies, and each of thousands of deltas asks. */
+function firstOf(list: readonly Known[], most: number, wanted: (known: Known) => boolean): DiskFacts[] {
+  const found: DiskFacts[] = [];
+  for (const known of list) {
+    if (!wanted(known)) continue;
+    found.push(known.disk);
+    if (found.length >= most) break;
+  }
+  return found;
 }
 
 /** Every disk has one way down, so that a circle is met by walking; it is cut at its first path. */

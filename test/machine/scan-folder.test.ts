@@ -217,6 +217,15 @@ describe('a scan of what is broken', () => {
     expect(forest.brokenHints.map(({ candidates }) => candidates)).toEqual([[], [], []]);
   });
 
+  it('takes a delta that nobody wrote to for the parent where the disk below it is elsewhere', async () => {
+    await makeFolders(store, '/mid');
+    await writeText(store, '/mid/mid.vmdk', linkText('00000007', '00000007', 'base.vmdk'));
+    await writeText(store, '/mid/top.vmdk', linkText('00000008', '00000007', 'renamed.vmdk'));
+    await writeText(store, '/mid/sibling.vmdk', linkText('00000007', '00000007', 'renamed.vmdk'));
+    const forest = await scanFolder('/mid', { fs: store });
+    expect(diskAt(forest, '/mid/top.vmdk')!.parent).toBe('/mid/mid.vmdk');
+  });
+
   it('takes the CID of disks nobody wrote to for no proof, but in the same folder', async () => {
     await makeFolders(store, '/fresh', '/fresh/a', '/fresh/b');
     await writeText(store, '/fresh/a/child.vmdk', linkText('00000005', 'fffffffe', 'gone.vmdk'));
