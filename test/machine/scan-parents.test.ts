@@ -1,0 +1,37 @@
+// The parents that a scan finds are those that opening finds, whatever CIDs and hints the disks of a folder have.
+import fc from 'fast-check';
+import { expect, it } from 'vitest';
+import { scanFolder } from '../../src/machine/scan-folder.ts';
+import { describeDisk } from '../../src/operations/describe-chain.ts';
+import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { linkText } from '../support/scan-model.ts';
+
+const NAMES = ['a', 'b', 'c', 'd', 'e'];
+const CIDS = ['00000001', '00000002', '00000003', 'fffffffe'];
+
+const disk = fc.record({
+  cid: fc.constantFrom(...CIDS),
+  parentCid: fc.option(fc.constantFrom(...CIDS), { nil: undefined, freq: 4 }),
+  hint: fc.constantFrom(...NAMES, 'gone', '/far/gone', '../x/b', '[ds] x/c'),
+});
+
+it('holds for random folders', async () => {
+  const folder = fc.array(disk, { minLength: 2, maxLength: NAMES.length });
+  const property = fc.asyncProperty(folder, async (disks) => {
+    const files = disks.map(({ cid, parentCid, hint }, index) => {
+      const text = parentCid === undefined ? linkText(cid) : linkText(cid, parentCid, `${hint}.vmdk`);
+      return [`/ds/x/${NAMES[index]!}.vmdk`, Buffer.from(text)] as const;
+    });
+    const fs = createMemoryFileStore(Object.fromEntries(files));
+    const forest = await scanFolder('/ds/x', { fs });
+    for (const { path, parent, fits, problems } of forest.disks) {
+      if (problems.some(({ code }) => code === 'CHAIN-CYCLE')) continue;
+      const opened = await describeDisk(path, { fs });
+      expect({ path, parent: fits === true ? parent : undefined }).toEqual({
+        path,
+        parent: opened['full-backing-filename'],
+      });
+    }
+  });
+  await fc.assert(property, { numRuns: 150, seed: 20260 });
+});
