@@ -21,15 +21,16 @@ interface Entry {
   modified: number;
 }
 
-/** Path to entry; a folder's files are found by prefix, which is enough for the sizes of tests. */
+/** Path to entry, and of each folder the names in it: changed together, by `put` and `drop` alone. */
 interface Tree {
   readonly entries: Map<string, Entry>;
+  readonly names: Map<string, Set<string>>;
   next: number;
 }
 
 /** A store that holds `initial` (path to bytes, copied) and the folders these need. Relative paths count from `/`. */
 export function createMemoryFileStore(initial: Readonly<Record<string, Uint8Array>> = {}): FileStore {
-  const tree: Tree = { entries: new Map(), next: 1 };
+  const tree: Tree = { entries: new Map(), names: new Map(), next: 1 };
   addFolder(tree, '/');
   for (const [path, bytes] of Object.entries(initial)) addInitial(tree, absolute(path), bytes);
   function open(path: string, mode: 'read'): Promise<RandomAccessFile>;
@@ -56,7 +57,7 @@ export function createMemoryFileStore(initial: Readonly<Record<string, Uint8Arra
     rename: async (from, to) => rename(tree, from, to),
     remove: async (path) => {
       if (found(tree, path).content === undefined) throw notAFile(path, 'folder');
-      tree.entries.delete(absolute(path));
+      drop(tree, absolute(path));
     },
     exists: async (path) => tree.entries.has(absolute(path)),
     list: async (folder) => {
@@ -74,7 +75,7 @@ export function createMemoryFileStore(initial: Readonly<Record<string, Uint8Arra
           path,
         });
       }
-      tree.entries.delete(absolute(path));
+      drop(tree, absolute(path));
     },
     syncFolder: async (folder) => assertFolder(tree, folder, 'sync'),
     resolve: async (path): Promise<ResolvedPath> => {
@@ -142,12 +143,12 @@ function addInitial(tree: Tree, path: string, bytes: Uint8Array): void {
 }
 
 function addFolder(tree: Tree, path: string): void {
-  tree.entries.set(path, { number: tree.next++, content: undefined, modified: Date.now() });
+  put(tree, path, { number: tree.next++, content: undefined, modified: Date.now() });
 }
 
 function addFile(tree: Tree, path: string): Entry & { content: PagedBytes } {
   const entry = { number: tree.next++, content: new PagedBytes(), modified: Date.now() };
-  tree.entries.set(path, entry);
+  put(tree, path, entry);
   return entry;
 }
 
@@ -163,14 +164,40 @@ function rename(tree: Tree, from: string, to: string): void {
     }
     if (old !== undefined)
       throw new VmdkError('conflict', 'file-exists', 'cannot rename: exists already', { path: to });
-    for (const [path, below] of tree.entries) {
-      if (!path.startsWith(`${source}/`)) continue;
-      tree.entries.delete(path);
-      tree.entries.set(target + path.slice(source.length), below);
+    move(tree, source, target);
+    return;
+  }
+  drop(tree, source);
+  put(tree, target, entry);
+}
+
+/** A folder with all below it. */
+function move(tree: Tree, source: string, target: string): void {
+  const entry = tree.entries.get(source)!;
+  const names = namesIn(tree, source);
+  put(tree, target, entry);
+  for (const name of names) {
+    const [from, to] = [posix.join(source, name), posix.join(target, name)];
+    const below = tree.entries.get(from)!;
+    if (below.content === undefined) move(tree, from, to);
+    else {
+      drop(tree, from);
+      put(tree, to, below);
     }
   }
-  tree.entries.delete(source);
-  tree.entries.set(target, entry);
+  drop(tree, source);
+}
+
+function put(tree: Tree, path: string, entry: Entry): void {
+  tree.entries.set(path, entry);
+  if (entry.content === undefined && !tree.names.has(path)) tree.names.set(path, new Set());
+  if (path !== '/') tree.names.get(posix.dirname(path))!.add(posix.basename(path));
+}
+
+function drop(tree: Tree, path: string): void {
+  tree.entries.delete(path);
+  tree.names.delete(path);
+  tree.names.get(posix.dirname(path))?.delete(posix.basename(path));
 }
 
 function found(tree: Tree, path: string): Entry {
@@ -201,14 +228,7 @@ function missing(path: string, what: string): VmdkError {
 }
 
 function namesIn(tree: Tree, folder: string): string[] {
-  const prefix = folder === '/' ? '/' : `${folder}/`;
-  const names: string[] = [];
-  for (const path of tree.entries.keys()) {
-    if (path.length > prefix.length && path.startsWith(prefix) && !path.includes('/', prefix.length)) {
-      names.push(path.slice(prefix.length));
-    }
-  }
-  return names;
+  return [...(tree.names.get(folder) ?? [])];
 }
 
 function absolute(path: string): string {
