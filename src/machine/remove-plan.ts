@@ -161,6 +161,9 @@ async function foldersOf(
   const { store, machines } = targets;
   const plans: FolderPlan[] = [];
   const reasons = new Map(kept.map(({ path, reason }) => [path, reason]));
+  for (const { path } of kept)
+    for (const file of targets.forest.byPath.get(path)?.files ?? [])
+      if (!reasons.has(file)) reasons.set(file, `it holds the data of ${posix.basename(path)}`);
   const ofDisks = await diskFiles(targets, disks);
   const machineFolders = new Set(machines.map(({ folder }) => folder));
   for (const folder of machineFolders) {

@@ -97,6 +97,21 @@ describe('removing a linked clone', () => {
     ]);
   });
 
+  it('keeps what was forked for clones of its own, with its data', async () => {
+    const store = await datastore();
+    await makeFolders(store, '/ds/kid');
+    await createDelta('/ds/kid/kid.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
+    await createDelta('/ds/web-1/web-1-000001.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
+    await writeText(store, '/ds/web-1/web-1.vmx', vmxText('web-1', { 'scsi0:0': 'web-1-000001.vmdk' }));
+    const report = await run(store, '/ds/web-1/web-1.vmx');
+    expect(report.kept.filter(({ path }) => path.startsWith('/ds/web-1/'))).toEqual([
+      { path: '/ds/web-1/web-1.vmdk', reason: 'others stand on it: /ds/kid/kid.vmdk' },
+      { path: '/ds/web-1/web-1-delta.vmdk', reason: 'it holds the data of web-1.vmdk' },
+    ]);
+    await run(store, ['/ds/kid/kid.vmdk', '/ds/web-1/web-1.vmdk']);
+    expect(await store.exists('/ds/web-1')).toBe(false);
+  });
+
   it('makes its source forget it, in the snapshot database and in the register', async () => {
     const store = await datastore();
     const vmsd = '/ds/golden/golden.vmsd';
