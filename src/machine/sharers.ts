@@ -97,7 +97,8 @@ function hasChildren(verb: string, { path, disks, unconfirmed }: Sharers): VmdkE
   const more = all.length > MOST_NAMED ? ` and ${all.length - MOST_NAMED} more` : '';
   const count = all.length === 1 ? '1 disk' : `${all.length} disks`;
   const look = unconfirmed.length > 0 ? ' Let it look at registered disks with --allow FOLDER.' : '';
-  return new VmdkError('refused', 'base-has-children', `${verb} would break the disks that stand on it`, {
+  const breaks = disks.length > 0 ? 'would break the disks that stand on it' : 'may break what stands on it';
+  return new VmdkError('refused', 'base-has-children', `${verb} ${breaks}`, {
     path,
     found: `${count}: ${named}${more}`,
     expected: 'no disk that stands on it',
