@@ -1,9 +1,11 @@
-// The bytes of a file in memory, in pages of which only those ever written exist. What was never written reads
-// as zeros and is a hole, as in a sparse file.
+// The bytes of a file in memory, in pages of which only those ever written exist, as far as they were. What was never
+// written reads as zeros and is a hole, as in a sparse file.
 import type { FileStretch } from './file-store.ts';
 import { assertPosition } from './store-errors.ts';
 
 const PAGE_BYTES = 65_536;
+/** The least that is kept of a page; it grows up to the whole. */
+const FIRST_BYTES = 1024;
 /** Stretches one call answers at most. */
 const MAX_STRETCHES = 4096;
 
@@ -28,8 +30,9 @@ export class PagedBytes {
     for (let done = 0; done < there;) {
       const { page, offset, length } = placeOf(at + done, there - done);
       const bytes = this.#pages.get(page);
-      if (bytes === undefined) into.fill(0, done, done + length);
-      else into.set(bytes.subarray(offset, offset + length), done);
+      const kept = bytes?.subarray(offset, offset + length);
+      if (kept !== undefined) into.set(kept, done);
+      into.fill(0, done + (kept?.length ?? 0), done + length);
       done += length;
     }
     return there;
@@ -39,7 +42,7 @@ export class PagedBytes {
     assertPosition(at, data.length);
     for (let done = 0; done < data.length;) {
       const { page, offset, length } = placeOf(at + done, data.length - done);
-      this.#pageToWrite(page).set(data.subarray(done, done + length), offset);
+      this.#pageToWrite(page, offset + length).set(data.subarray(done, done + length), offset);
       done += length;
     }
     if (data.length > 0) this.#size = Math.max(this.#size, at + data.length);
@@ -86,12 +89,14 @@ export class PagedBytes {
     return stretches;
   }
 
-  #pageToWrite(page: number): Uint8Array {
+  /** The page, long enough to be written up to byte `end`: small files take as much memory as they hold. */
+  #pageToWrite(page: number, end: number): Uint8Array {
     const known = this.#pages.get(page);
-    if (known !== undefined) return known;
-    const fresh = new Uint8Array(PAGE_BYTES);
+    if (known !== undefined && known.length >= end) return known;
+    const fresh = new Uint8Array(Math.min(PAGE_BYTES, Math.max(FIRST_BYTES, 2 ** Math.ceil(Math.log2(end)))));
+    if (known !== undefined) fresh.set(known);
+    else this.#order = undefined;
     this.#pages.set(page, fresh);
-    this.#order = undefined;
     return fresh;
   }
 }
