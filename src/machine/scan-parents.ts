@@ -106,13 +106,35 @@ function chooseParents(
     if (group === undefined) byCid.set(key, [known]);
     else group.push(known);
   }
+  const bottoms = bottomsOf(disks, byHint);
   const links = new Map<string, ParentLink>();
   for (const disk of disks) {
     if (!disk.delta) continue;
-    const withCid = byCid.get(`${disk.parentCid!} ${disk.capacity}`) ?? [];
+    const group = byCid.get(`${disk.parentCid!} ${disk.capacity}`) ?? [];
+    // What stands on the disk is never below it, itself included.
+    const withCid = group.filter((known) => bottoms.get(known.disk.identity) !== disk.identity);
     links.set(disk.identity, choose(disk, byHint.get(disk.identity) ?? {}, withCid));
   }
   return links;
+}
+
+/** Where the way down by fitting hints ends, by identity; a disk without such a hint is its own. */
+function bottomsOf(
+  disks: readonly DiskFacts[],
+  byHint: ReadonlyMap<string, ByHint>,
+): ReadonlyMap<string, string> {
+  const bottoms = new Map<string, string>();
+  for (const { identity } of disks) {
+    const way = new Set<string>();
+    let at = identity;
+    while (!bottoms.has(at) && !way.has(at)) {
+      way.add(at);
+      at = byHint.get(at)?.fitting?.identity ?? at;
+    }
+    const bottom = bottoms.get(at) ?? at;
+    for (const link of way) bottoms.set(link, bottom);
+  }
+  return bottoms;
 }
 
 /** As opening would: the hint, then the CID in the child's own folder; beyond that what the scan knows besides. */
@@ -133,17 +155,16 @@ function choose(child: DiskFacts, { fitting, other }: ByHint, withCid: readonly 
  * parent; of the others, the disk itself is likelier than a delta of it, and what is named as in the hint likeliest.
  */
 function likelihood(
-  { identity, parentCid, hint }: DiskFacts,
+  { parentCid, hint }: DiskFacts,
   folder: string,
   withCid: readonly Known[],
 ): (known: Known) => boolean {
   const name = nameIn(hint);
   // Every disk that nobody wrote to has this CID: far away it proves nothing.
   const nearOnly = parentCid === UNWRITTEN_CID;
-  const isOther = (known: Known): boolean => known.disk.identity !== identity;
-  const isNamed = (known: Known): boolean => isOther(known) && known.name === name;
+  const isNamed = (known: Known): boolean => known.name === name;
   if (withCid.some(isNamed)) return isNamed;
-  const isNear = (known: Known): boolean => isOther(known) && (!nearOnly || known.folder === folder);
+  const isNear = (known: Known): boolean => !nearOnly || known.folder === folder;
   const isWritten = (known: Known): boolean => isNear(known) && known.disk.parentCid !== parentCid;
   if (withCid.some(isWritten)) return isWritten;
   return (known) => isNear(known) && known.parentName !== name;

@@ -226,6 +226,18 @@ describe('a scan of what is broken', () => {
     expect(diskAt(forest, '/mid/top.vmdk')!.parent).toBe('/mid/mid.vmdk');
   });
 
+  it('never takes for the parent what stands on the disk itself', async () => {
+    await makeFolders(store, '/up');
+    await writeText(store, '/up/low.vmdk', linkText('00000007', '00000007', 'gone.vmdk'));
+    await writeText(store, '/up/high.vmdk', linkText('00000007', '00000007', 'low.vmdk'));
+    const forest = await scanFolder('/up', { fs: store });
+    expect(forest.disks.map(({ path, parent }) => [path, parent])).toEqual([
+      ['/up/high.vmdk', '/up/low.vmdk'],
+      ['/up/low.vmdk', undefined],
+    ]);
+    expect(forest.brokenHints).toEqual([{ path: '/up/low.vmdk', hint: 'gone.vmdk', candidates: [] }]);
+  });
+
   it('takes the CID of disks nobody wrote to for no proof, but in the same folder', async () => {
     await makeFolders(store, '/fresh', '/fresh/a', '/fresh/b');
     await writeText(store, '/fresh/a/child.vmdk', linkText('00000005', 'fffffffe', 'gone.vmdk'));
