@@ -90,7 +90,8 @@ export type {
   PlannedSourceDisk,
 } from './machine/machine-clone-types.ts';
 export type { MediaRule } from './machine/clone-vmx.ts';
-export { registerScript, type HostPath, type RegisteredMachine } from './machine/register-script.ts';
+export { registerScript, type RegisteredMachine } from './machine/register-script.ts';
+export type { HostPath } from './machine/host-path.ts';
 
 // Describing, checking, converting.
 export { describeChain, describeDisk, describeLinks } from './operations/describe-chain.ts';

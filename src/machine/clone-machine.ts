@@ -17,6 +17,7 @@ import { withLocks } from '../operations/with-locks.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { filesOfClone } from './clone-parts.ts';
+import { hostPathOf } from './host-path.ts';
 import { shapeMachineClones, type MachineShape } from './clone-shape.ts';
 import {
   machineResult,
@@ -92,7 +93,7 @@ async function makeAll(
   const { store, source, freeze, into, fingerprint } = shape;
   const { machine } = source;
   const names = new Set(planned.map(({ name }) => name));
-  const atSource = [...(freeze?.changes ?? []), ...notedClones(shape, planned)];
+  const atSource = [...(freeze?.changes ?? []), ...notedClones(shape, planned, options)];
   const folders = foldersOf(shape, names, options);
   const failures = new Map<string, CloneProblem>();
   const onSkipped = (index: number, error: unknown): void => {
@@ -146,12 +147,15 @@ function foldersOf(
 function notedClones(
   { source, request, hint }: MachineShape,
   planned: readonly PlannedMachine[],
+  { pathMap = [] }: MachineCloneOptions,
 ): FileChange[] {
   const { machine, snapshot } = source;
   const { vmsd, vmsdPath, folder, power } = machine;
   if (snapshot === undefined || vmsd === undefined || request.full === true || power.state !== 'off')
     return [];
-  const own = planned.map(({ vmx }) => (hint === 'absolute' ? vmx : posix.relative(folder, vmx)));
+  const own = planned.map(({ vmx }) =>
+    hint === 'absolute' ? (hostPathOf(vmx, pathMap) ?? vmx) : posix.relative(folder, vmx),
+  );
   const clones = [...new Set([...snapshot.clones, ...own])];
   let edited;
   try {

@@ -10,7 +10,6 @@ import { assertCloneName } from '../operations/clone-names.ts';
 import { deltaTemplate, type DeltaTemplate } from '../operations/delta-template.ts';
 import { allocatedBytes } from '../operations/disk-plan.ts';
 import type { NewFile } from '../operations/file-change.ts';
-import { parentHintFor } from '../operations/parent-hint.ts';
 import type { SourceDisk } from './clone-source.ts';
 import { cloneVmx, type VmxTemplate } from './clone-vmx.ts';
 import { copyFileNames, copyFiles, copyTypeFor, type DiskCopy } from './copy-disk.ts';
@@ -47,11 +46,10 @@ export interface ShapedClone {
 }
 
 export interface PartRequest {
-  readonly style: 'relative' | 'absolute';
+  /** How a clone names a file of the source that is at this path. */
+  readonly nameOf: (path: string) => string;
   /** createType, as asked for. */
   readonly type: string | undefined;
-  /** A clone's folder: all of them lie equally deep, so that one hint serves them all. */
-  readonly sample: string;
 }
 
 /**
@@ -72,7 +70,7 @@ export function clonePart(
       device?.controller === 'ide' ? 'ide' : device?.virtualDev === 'buslogic' ? 'buslogic' : 'lsilogic';
     return { source, suffix, copy: { base, createType: copyTypeFor(request.type, base), adapter } };
   }
-  const hint = parentHintFor(request.style, request.sample, base.path);
+  const hint = request.nameOf(base.path);
   const template = deltaTemplate(base, { createType: request.type, hint }, random);
   return { source, suffix, delta: { hint, template } };
 }

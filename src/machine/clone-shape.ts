@@ -6,6 +6,7 @@ import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
 import type { RandomBytes } from '../format/content-id.ts';
 import { expandNames, type CloneName } from '../operations/clone-names.ts';
 import { findInto } from '../operations/clone-shape.ts';
+import { parentHintFor } from '../operations/parent-hint.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { assertNameFits, clonePart, type CloneParts, type ShapedClone } from './clone-parts.ts';
@@ -13,6 +14,7 @@ import { findCloneSource, type CloneSource } from './clone-source.ts';
 import { vmxTemplate } from './clone-vmx.ts';
 import { planFreeze, type FreezePlan } from './freeze-machine.ts';
 import { givenMachine } from './given-identity.ts';
+import { hostPathOf } from './host-path.ts';
 import type { Machine } from './machine.ts';
 import type { MachineCloneOptions, MachineCloneRequest } from './machine-clone-types.ts';
 import { newIdentity, parseUuid, type CloneIdentity, type TakenIdentities } from './new-identity.ts';
@@ -58,8 +60,12 @@ export async function shapeMachineClones(
   const { into, missingFolders } = await findInto(store, request.into, options);
   const hint = request.hint ?? 'relative';
   const random = options.random ?? randomBytes;
+  // All clones lie equally deep, so that one name serves them all.
   const sample = posix.join(into, entries[0]!.name);
-  const shaped = await shapeParts(store, source, { request, hint, sample }, random);
+  const nameOf = (path: string): string =>
+    (hint === 'absolute' ? hostPathOf(path, options.pathMap ?? []) : undefined) ??
+    parentHintFor(hint, sample, path);
+  const shaped = await shapeParts(store, source, request, nameOf, random);
   for (const { name } of entries) assertNameFits(shaped, name);
   const forkable = source.disks.filter((disk) => disk.forkable && disk.kind === 'linked');
   const freeze = request.freeze === true ? await planFreeze(store, machine, forkable, random) : undefined;
@@ -79,24 +85,18 @@ export async function shapeMachineClones(
   };
 }
 
-interface PartsRequest {
-  readonly request: MachineCloneRequest;
-  readonly hint: 'relative' | 'absolute';
-  readonly sample: string;
-}
-
 async function shapeParts(
   store: FileStore,
   source: CloneSource,
-  { request, hint, sample }: PartsRequest,
+  request: MachineCloneRequest,
+  nameOf: (path: string) => string,
   random: RandomBytes,
 ): Promise<CloneParts> {
   const { machine, disks, dropped, returned } = source;
-  const fromClone = (path: string): string => (hint === 'absolute' ? path : posix.relative(sample, path));
-  const part = { style: hint, type: request.type, sample };
+  const part = { nameOf, type: request.type };
   const vmx = vmxTemplate(machine.vmx, machine.config, {
     media: request.media ?? 'keep',
-    mediumPath: (name) => (isPlaceElsewhere(name) ? name : fromClone(posix.join(machine.folder, name))),
+    mediumPath: (name) => (isPlaceElsewhere(name) ? name : nameOf(posix.join(machine.folder, name))),
     dropped: dropped.map(({ node }) => node),
     returned,
   });
@@ -104,7 +104,7 @@ async function shapeParts(
   return {
     parts: disks.map((disk, index) => clonePart(disk, index, device(disk.node), part, random)),
     vmx,
-    cloneOf: request.full === true ? undefined : fromClone(machine.path),
+    cloneOf: request.full === true ? undefined : nameOf(machine.path),
     nvram: await companion(store, machine.nvramPath),
     vmxf: await companion(store, machine.vmxfPath),
   };

@@ -1,17 +1,12 @@
 // A shell script that registers machines: with vim-cmd on an ESXi host, with govc from anywhere. Rule: nothing in a
 // name is ever read by the shell as more than a name, and the script can be read before it is run.
 import { posix } from 'node:path';
+import { hostPathOf, type HostPath } from './host-path.ts';
 
 export interface RegisteredMachine {
   readonly name: string;
   /** Real path of the .vmx here. */
   readonly vmx: string;
-}
-
-/** Where a folder here is on the host, as `--map` says it the other way round: `/vmfs/volumes/ds1` is `/mnt/ds1`. */
-export interface HostPath {
-  readonly from: string;
-  readonly to: string;
 }
 
 /**
@@ -23,7 +18,9 @@ export function registerScript(
   root: string,
   hostPaths: readonly HostPath[] = [],
 ): string {
-  const lines = machines.map(({ name, vmx }) => `${quoted(name)} ${hostPathOf(vmx, root, hostPaths)}`);
+  const lines = machines.map(
+    ({ name, vmx }) => `${quoted(name)} ${quoted(hostPathOf(vmx, hostPaths) ?? posix.relative(root, vmx))}`,
+  );
   return `${HEAD}${lines.map((line) => `register ${line}\n`).join('')}exit $failed\n`;
 }
 
@@ -57,19 +54,6 @@ register() {
 }
 
 `;
-
-function hostPathOf(vmx: string, root: string, hostPaths: readonly HostPath[]): string {
-  for (const { from, to } of hostPaths) {
-    // A mapping with a star stands for any name: which one, nobody can say backwards.
-    if (from.includes('*') || !from.startsWith('/') || !isWithin(to, vmx)) continue;
-    return quoted(posix.join(from, posix.relative(to, vmx)));
-  }
-  return quoted(posix.relative(root, vmx));
-}
-
-function isWithin(folder: string, path: string): boolean {
-  return path.startsWith(folder.endsWith('/') ? folder : `${folder}/`);
-}
 
 /** For sh: between single quotes nothing has a meaning but the quote itself. */
 function quoted(text: string): string {

@@ -154,6 +154,29 @@ describe('linked clones of a machine', () => {
     expect(await textOf(fs, '/ds/c/c.vmsd')).toContain('cloneOf0 = "/ds/golden/golden.vmx"');
   });
 
+  it('name their source as the host does, when told where it has the datastore', async () => {
+    const { fs, model } = await machineBench({ nodes: ['sata0:1'], vmx: { 'ide1:0.fileName': 'tools.iso' } });
+    const pathMap = [{ from: '/vmfs/volumes/ds1', to: '/ds' }];
+    const request = {
+      machine: GOLDEN,
+      into: '/ds',
+      names: ['web'],
+      snapshot: 'patched',
+      hint: 'absolute',
+    } as const;
+    const [clone] = await clonedMachines(request, { fs, pathMap });
+    expect(clone!.disks![0]!.hint).toBe('/vmfs/volumes/ds1/golden/golden-000001.vmdk');
+    expect(await textOf(fs, '/ds/web/web.vmsd')).toContain('"/vmfs/volumes/ds1/golden/golden.vmx"');
+    expect(await textOf(fs, clone!.vmx!)).toContain('"/vmfs/volumes/ds1/golden/tools.iso"');
+    expect(await textOf(fs, '/ds/golden/golden.vmsd')).toContain('clone0 = "/vmfs/volumes/ds1/web/web.vmx"');
+    const machine = await openMachine(clone!.vmx!, { fs, pathMap, allow: ['/ds'] });
+    expect(machine.disks[0]!.links.map(({ path }) => path)).toEqual([
+      '/ds/web/web.vmdk',
+      model.diskAt(2, 'sata0:1'),
+      model.diskAt(1, 'sata0:1'),
+    ]);
+  });
+
   it('of clones are made like others', async () => {
     const { fs, model } = await machineBench();
     await clonedMachines({ machine: GOLDEN, into: '/ds', names: ['one'], freeze: true }, { fs });

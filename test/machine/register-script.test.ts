@@ -4,6 +4,7 @@ import { chmod, mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { hostPathOf } from '../../src/machine/host-path.ts';
 import { registerScript } from '../../src/machine/register-script.ts';
 
 const MACHINES = [
@@ -69,5 +70,23 @@ describe('a script that registers clones', () => {
     expect(await ran(script, {})).toEqual({ code: 2, calls: [] });
     await writeFile(join(folder, 'vim-cmd'), '#!/bin/sh\necho tried >> "$LOG"; exit 1\n');
     expect(await ran(script, { DATASTORE: 'ds1' })).toEqual({ code: 1, calls: ['tried', 'tried'] });
+  });
+});
+
+describe('a path on the host', () => {
+  it.each([
+    ['/mnt/ds1/lab/a.vmx', '/vmfs/volumes/ds1/lab/a.vmx'],
+    ['/mnt/ds2/lab/a.vmx', undefined],
+    ['/srv/all/ds7/a.vmx', undefined],
+    ['/home/a.vmx', undefined],
+  ])('of %s is %s', (path, wanted) => {
+    const mappings = [
+      { from: '[*]', to: '/mnt/*' },
+      { from: '/vmfs/volumes/ds1', to: '/mnt/ds1' },
+      // As --root gives them: it may be one datastore, or hold all of them.
+      { from: '/vmfs/volumes', to: '/srv/all' },
+      { from: '/vmfs/volumes/*', to: '/srv/all' },
+    ];
+    expect(hostPathOf(path, mappings)).toBe(wanted);
   });
 });
