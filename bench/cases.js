@@ -1,5 +1,5 @@
 // What is compared with what: each case gives the peer's work and ours as functions that run to their end.
-import { mkdirSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { leafOf, run, seeded } from './images.js';
@@ -61,11 +61,25 @@ export function benchCases(folder, sizeMiB) {
       peer: () => run(node, ['-e', '0']),
       ours: () => run(node, [command, 'check', leafOf(folder, 1)]),
     },
+    siblings(folder, 32, 30),
     clones(folder, 1, 0),
     clones(folder, 100, 5),
     clones(folder, 1000, 8),
     machines(folder, 1000, 8),
   ];
+}
+
+/** Two leaves of equal content on one chain: their own grains have to be read, all else is one and the same. */
+function siblings(folder, depth, target) {
+  const leaf = leafOf(folder, depth);
+  const other = join(folder, 'sibling.vmdk');
+  copyFileSync(leaf, other);
+  return {
+    title: `compare two siblings of ${depth} links, equal in content`,
+    target,
+    peer: () => run('qemu-img', ['compare', '-f', 'vmdk', '-F', 'vmdk', leaf, other]),
+    ours: () => run(node, [command, 'compare', leaf, other]),
+  };
 }
 
 /** Deltas of a base, each durable on our side; the peer syncs nothing. */

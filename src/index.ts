@@ -108,6 +108,15 @@ export type { ChainCheckOptions } from './chain/check-chain.ts';
 export type { FindingCount } from './grain/check-findings.ts';
 export { convertRaw, type ConvertedRaw, type ConvertRawOptions } from './operations/convert-raw.ts';
 
+// Comparing.
+export { compareChains, type CompareOptions, type Comparison } from './operations/compare-chains.ts';
+export {
+  differences,
+  joined as joinedDifferences,
+  type Difference,
+  type DifferenceOptions,
+} from './operations/differences.ts';
+
 // Descriptors as text.
 export { createTypeOf, parseDescriptor } from './format/descriptor.ts';
 export type {

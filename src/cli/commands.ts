@@ -2,6 +2,7 @@
 // README follow.
 import type { CommandSpec } from './command-module.ts';
 import type { OptionSpec } from './command.ts';
+import { UPKEEP_COMMANDS } from './upkeep-commands.ts';
 
 const START: OptionSpec = { name: 'start', value: 'N', summary: 'first byte (default 0)' };
 const LENGTH: OptionSpec = { name: 'length', value: 'N', summary: 'bytes (default: to the end of the disk)' };
@@ -367,6 +368,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     load: () => import('./commands/write.ts'),
   },
+  ...UPKEEP_COMMANDS,
   {
     name: 'completion',
     summary: 'a script that teaches your shell the commands and options: bash (default), zsh or fish',

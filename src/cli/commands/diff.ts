@@ -1,0 +1,93 @@
+// `vmdkit diff`: the ranges in which two disks differ, as a table or JSON. Rule: ranges are printed as they are found; a
+// disk may have millions.
+import type { Chain } from '../../chain/chain.ts';
+import { SECTOR_BYTES } from '../../core/units.ts';
+import { differences, joined, type Difference } from '../../operations/differences.ts';
+import type { CommandModule } from '../command-module.ts';
+import type { CommandContext, OutputFormat } from '../context.ts';
+import { withBoth } from '../disk-pair.ts';
+import { EXIT } from '../failure.ts';
+import { plural, sizeText } from '../numbers.ts';
+
+const PIECE = 1 << 16;
+
+export const run: CommandModule['run'] = async (args, context) => {
+  await withBoth(args, context, (a, b) => context.withProgress((task) => list(a, b, context, task)));
+  return EXIT.done;
+};
+
+async function list(
+  a: Chain,
+  b: Chain,
+  context: CommandContext,
+  task: Parameters<typeof differences>[2],
+): Promise<void> {
+  const printer = printerFor(context.format, a, b);
+  let text = printer.head;
+  for await (const found of joined(differences(a, b, { ...task, fs: context.store }))) {
+    text += printer.range(found);
+    if (text.length < PIECE) continue;
+    await context.stdout.write(text);
+    text = '';
+  }
+  await context.stdout.write(text + printer.tail());
+}
+
+interface DiffPrinter {
+  readonly head: string;
+  range(found: Difference): string;
+  tail(): string;
+}
+
+function printerFor(format: OutputFormat, a: Chain, b: Chain): DiffPrinter {
+  if (format === 'human') return tablePrinter();
+  if (format === 'ndjson') return { head: '', range: (found) => `${rangeJson(found)}\n`, tail: () => '' };
+  const head = {
+    schema: 'vmdkit-diff/v1',
+    a: a.leaf.path,
+    b: b.leaf.path,
+    'size-a': a.capacity * SECTOR_BYTES,
+    'size-b': b.capacity * SECTOR_BYTES,
+  };
+  const opening = JSON.stringify(head, undefined, 2).replace(/\n\}$/, ',\n  "ranges": [');
+  let separator = '\n    ';
+  return {
+    head: opening,
+    range(found) {
+      const text = separator + rangeJson(found);
+      separator = ',\n    ';
+      return text;
+    },
+    tail: () => (separator.startsWith(',') ? '\n  ]\n}\n' : ']\n}\n'),
+  };
+}
+
+function rangeJson({ start, count, zero, bytes }: Difference): string {
+  return `{"start": ${start * SECTOR_BYTES}, "length": ${count * SECTOR_BYTES}, "zero": ${zero}, "differing-bytes": ${bytes}}`;
+}
+
+function tablePrinter(): DiffPrinter {
+  let [ranges, changed, zeroed] = [0, 0, 0];
+  return {
+    head: tableLine('OFFSET', 'LENGTH', 'IN B'),
+    range({ start, count, zero }) {
+      ranges++;
+      if (zero) zeroed += count;
+      else changed += count;
+      return tableLine(hex(start * SECTOR_BYTES), hex(count * SECTOR_BYTES), zero ? 'zeros' : 'data');
+    },
+    tail() {
+      if (ranges === 0) return 'no difference\n';
+      const size = (sectors: number): string => sizeText(sectors * SECTOR_BYTES);
+      return `${plural(ranges, 'range')}: ${size(changed)} changed, ${size(zeroed)} zeros in B\n`;
+    },
+  };
+}
+
+function tableLine(offset: string, length: string, state: string): string {
+  return `${offset.padEnd(16)}${length.padEnd(16)}${state}\n`;
+}
+
+function hex(value: number): string {
+  return `0x${value.toString(16)}`;
+}

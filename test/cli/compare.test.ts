@@ -1,0 +1,114 @@
+// compare and diff as a user runs them: answers on stdout, exit codes, JSON against the schemas.
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { bytes } from '../../src/core/units.ts';
+import { createDisk } from '../../src/operations/create-disk.ts';
+import { buildCommand, expectValid, json, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
+import { makeSmallChain } from '../support/small-chain.ts';
+
+const MIB = 1 << 20;
+const GRAIN = 64 << 10;
+
+let cwd: string;
+let remove: () => Promise<void>;
+
+beforeAll(async () => {
+  buildCommand();
+  ({ folder: cwd, remove } = await temporaryFolder());
+  await makeSmallChain(cwd);
+  await createDisk(join(cwd, 'empty.vmdk'), bytes(16 * MIB));
+  await createDisk(join(cwd, 'flat.vmdk'), bytes(8 * MIB), { type: 'monolithicFlat' });
+});
+afterAll(() => remove());
+
+const run = async (...args: string[]) => {
+  const { stdout, stderr, code } = await vmdkit(args, { cwd });
+  return { stdout: stdout.toString(), stderr, code };
+};
+
+describe('compare', () => {
+  it('exits with 0 when the disks are equal, and says what it read', async () => {
+    expect(await run('compare', 'empty.vmdk', 'empty.vmdk')).toEqual({
+      stdout: 'the contents are equal; 0 B of each had to be read\n',
+      stderr: '',
+      code: 0,
+    });
+    expect(await run('compare', 'empty.vmdk', 'flat.vmdk')).toEqual({
+      stdout:
+        'the sizes differ: A has 16 MiB (16,777,216 bytes), B has 8 MiB (8,388,608 bytes)\n' +
+        'the contents are equal; 0 B of each had to be read; past the end of the smaller disk there are zeros\n',
+      stderr: '',
+      code: 0,
+    });
+  });
+
+  it('exits with 1 when they differ, and says where first and how much', async () => {
+    expect(await run('compare', 'mid.vmdk', 'leaf.vmdk')).toEqual({
+      stdout: 'the contents differ: first at byte 1,179,648\n131,072 bytes in 256 sectors differ\n',
+      stderr: '',
+      code: 1,
+    });
+    expect(await run('compare', 'mid.vmdk', 'leaf.vmdk', '--first')).toMatchObject({
+      stdout: 'the contents differ: first at byte 1,179,648\nnot compared further\n',
+      code: 1,
+    });
+    expect(await run('compare', 'empty.vmdk', 'flat.vmdk', '--strict')).toMatchObject({ code: 1 });
+    expect(await run('compare', '-q', 'base.vmdk', 'leaf.vmdk')).toEqual({ stdout: '', stderr: '', code: 1 });
+  });
+
+  it('says the same as JSON', async () => {
+    const equal = await json('compare', ['compare', 'empty.vmdk', 'flat.vmdk'], { cwd });
+    expect(equal).toMatchObject({ equal: true, 'size-a': 16 * MIB, 'size-b': 8 * MIB, compared: 0 });
+    const { stdout, code } = await run('compare', 'mid.vmdk', 'leaf.vmdk', '--json');
+    const found: unknown = JSON.parse(stdout);
+    expectValid('compare', found);
+    expect(found).toMatchObject({
+      equal: false,
+      'first-difference': MIB + 2 * GRAIN,
+      'differing-bytes': 2 * GRAIN,
+      'differing-sectors': 256,
+      complete: true,
+    });
+    expect(code).toBe(1);
+  });
+
+  it('exits with 3 for what cannot be read: that is no answer', async () => {
+    const { stdout, stderr, code } = await run('compare', 'leaf.vmdk', 'gone.vmdk');
+    expect([stdout, code]).toEqual(['', 3]);
+    expect(stderr).toContain('gone.vmdk');
+  });
+});
+
+describe('diff', () => {
+  it('is a table of the ranges in which two disks differ', async () => {
+    expect(await run('diff', 'mid.vmdk', 'leaf.vmdk')).toEqual({
+      stdout: [
+        'OFFSET          LENGTH          IN B',
+        '0x120000        0x10000         zeros',
+        '0x400000        0x10000         data',
+        '2 ranges: 64 KiB changed, 64 KiB zeros in B',
+        '',
+      ].join('\n'),
+      stderr: '',
+      code: 0,
+    });
+    expect((await run('diff', 'leaf.vmdk', 'leaf.vmdk')).stdout).toMatch(/\nno difference\n$/);
+  });
+
+  it('is JSON, whole or a line each', async () => {
+    const whole = await json<{ ranges: unknown[] }>('diff', ['diff', 'mid.vmdk', 'leaf.vmdk'], { cwd });
+    expect(whole.ranges).toEqual([
+      { start: MIB + 2 * GRAIN, length: GRAIN, zero: true, 'differing-bytes': GRAIN },
+      { start: 4 * MIB, length: GRAIN, zero: false, 'differing-bytes': GRAIN },
+    ]);
+    const lines = await quietly(['diff', 'mid.vmdk', 'leaf.vmdk', '--output', 'ndjson'], { cwd });
+    expect(
+      lines
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as unknown),
+    ).toEqual(whole.ranges);
+    const none = await json<{ ranges: unknown[] }>('diff', ['diff', 'leaf.vmdk', 'leaf.vmdk'], { cwd });
+    expect(none.ranges).toEqual([]);
+  });
+});
