@@ -264,6 +264,10 @@ export const COMMANDS: readonly CommandSpec[] = [
     options: [
       { name: 'description', value: 'TEXT', summary: 'create, rename: what the snapshot is for' },
       { name: 'children', summary: 'delete: all snapshots that come from it too' },
+      {
+        name: 'in-place',
+        summary: 'delete, consolidate: merge into a base where it stands, without a copy of it',
+      },
       { name: 'keep-disks', summary: 'delete: only the name goes; every disk stays as it is' },
       { name: 'dry-run', short: 'n', summary: 'print the plan, change nothing' },
     ],

@@ -34,6 +34,11 @@ export interface OpenContext {
   readonly dropChangeTracking: boolean;
   readonly locked: 'refuse' | 'ignore';
   readonly onFinding: OnFinding;
+  /**
+   * Update only: the disk keeps its content id although it is written, since what stands on it hides every sector that
+   * changes. Never an option of callers: they cannot know that.
+   */
+  readonly keepContentId?: boolean;
   readonly memory: ExtentMemory;
 }
 

@@ -71,7 +71,7 @@ export async function openWritableDiskIn(
         return roller.cid;
       },
       ...placedSource(extents, capacity),
-      ...writingHalf(extents, roller),
+      ...writingHalf(extents, context.keepContentId === true ? async () => {} : () => roller.roll()),
     };
   } finally {
     await container?.close();
@@ -84,7 +84,7 @@ function filesOf(extents: readonly PlacedExtent[]): string[] {
 
 function writingHalf(
   extents: readonly PlacedExtent<WritableExtent>[],
-  roller: ContentIdRoller,
+  rollContentId: () => Promise<void>,
 ): Pick<WritableDisk, 'write' | 'zero' | 'zeroGrains' | 'flush' | 'close' | 'grainAt'> {
   const begun = new Map<WritableExtent, Promise<void>>();
   const beginOne = (extent: WritableExtent): Promise<void> => {
@@ -99,7 +99,7 @@ function writingHalf(
       await Promise.all(unclean.map((placed) => beginOne(placed.extent)));
     }
     await beginOne(extent);
-    await roller.roll();
+    await rollContentId();
   };
   const eachPart = async (
     range: SectorRange,

@@ -14,7 +14,14 @@ import { dropLink } from './drop-link.ts';
 import type { TreeLink } from './link-tree.ts';
 import { spelledLike, vmsdOf, type ChangePlan } from './machine-change.ts';
 import { keptText, type MachineTree } from './machine-tree.ts';
-import { assertMergeable, keeperOf, measureMerge, stageMerge, type Merge } from './merge-links.ts';
+import {
+  assertMergeable,
+  keeperOf,
+  measureMerge,
+  mergeInPlace,
+  stageMerge,
+  type Merge,
+} from './merge-links.ts';
 import type { SnapshotOptions } from './snapshot-types.ts';
 
 /** Adds to the plan all that the consolidation takes. @throws VmdkError `not-mergeable`, `no-content-id`. */
@@ -74,15 +81,14 @@ async function mergeInto(
     return;
   }
   assertMergeable(keeper);
+  if (options.inPlace === true && merge.into === 'bottom')
+    return mergeWhereItStands(plan, merge, { ...edits, ...untracked(keeper) }, data, options);
   const size = keeper.occupied + data * SECTOR_BYTES;
   plan.needed += size;
   // Both are there until the new one is complete.
   plan.freed += keeper.occupied - size;
   for (const path of keeper.files) changes.push({ kind: 'remove', path });
-  if (keeper.tracking !== undefined) {
-    changes.push({ kind: 'remove', path: keeper.tracking });
-    plan.notes.push(`${keeper.path} loses its change tracking: the next backup is a full one`);
-  }
+  dropTracking(plan, keeper);
   changes.push({
     kind: 'create-together',
     path: posix.dirname(keeper.path),
@@ -92,6 +98,36 @@ async function mergeInto(
       await rewriteDescriptor(store, posix.join(folder, posix.basename(keeper.path)), edits);
     },
   });
+}
+
+/** The data first; that the upper links are no longer needed is said, all at once, when it is safe. */
+async function mergeWhereItStands(
+  plan: ChangePlan,
+  merge: Merge,
+  edits: DescriptorEdits,
+  data: number,
+  options: SnapshotOptions,
+): Promise<void> {
+  const { store, changes } = plan;
+  const keeper = keeperOf(merge);
+  // A disk that takes its full space grows no more.
+  const growth = keeper.occupied >= keeper.capacity * SECTOR_BYTES ? 0 : data * SECTOR_BYTES;
+  plan.needed += growth;
+  plan.freed -= growth;
+  plan.work.push({ files: keeper.files, run: () => mergeInPlace(merge, { ...options, fs: store }) });
+  const change = await descriptorChange(store, keeper.path, edits);
+  if (change !== undefined) changes.push(change);
+  dropTracking(plan, keeper);
+}
+
+function untracked({ descriptor }: TreeLink): DescriptorEdits {
+  return descriptor.changeTrackPath === undefined ? {} : { changeTrackPath: null, version: 1 };
+}
+
+function dropTracking({ changes, notes }: ChangePlan, { tracking, path }: TreeLink): void {
+  if (tracking === undefined) return;
+  changes.push({ kind: 'remove', path: tracking });
+  notes.push(`${path} loses its change tracking: the next backup is a full one`);
 }
 
 /** What the result says of itself: it reads as the top did, above what the bottom stood on. */

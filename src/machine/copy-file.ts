@@ -1,11 +1,11 @@
-// Copies a file byte for byte, holes as holes. Rule: the copy is a new file; nothing is ever written over.
+// Copies a file byte for byte, holes as holes and full ones full. Rule: the copy is a new file; nothing is ever written over.
 import { eachNonZero } from '../block/zero-scan.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import type { FileStore, FileStretch, RandomAccessFile, WritableFile } from '../storage/file-store.ts';
 
 const CHUNK = 1 << 20;
 
-/** Makes the file `to`; zeros are not stored. `onBytes` hears of every stretch that was dealt with. */
+/** Makes the file `to`; zeros of a file with holes are not stored. `onBytes` hears of every stretch that was dealt with. */
 export async function copyFile(
   store: FileStore,
   from: string,
@@ -16,13 +16,19 @@ export async function copyFile(
   try {
     const target = await store.create(to);
     try {
-      const size = await source.size();
+      const { size, allocated } = await store.resolve(from);
+      // What takes its full space keeps it: such a disk was made so on purpose.
+      const write = allocated >= size ? writeAll : writeData;
       await target.resize(size);
       const room = Buffer.allocUnsafe(Math.min(CHUNK, size));
       for (let at = 0; at < size;) {
         throwIfAborted(task);
         const { length, data } = await nextStretch(source, at, size);
-        if (data) await copyChunk(source, target, at, room.subarray(0, length));
+        if (data) {
+          const chunk = room.subarray(0, length);
+          await source.readExactly(chunk, at);
+          await write(target, chunk, at);
+        }
         task.onBytes?.(length);
         at += length;
       }
@@ -45,14 +51,12 @@ async function nextStretch(
   return { length: stretch.data ? Math.min(CHUNK, stretch.length) : stretch.length, data: stretch.data };
 }
 
-async function copyChunk(
-  source: RandomAccessFile,
-  target: WritableFile,
-  at: number,
-  room: Uint8Array,
-): Promise<void> {
-  await source.readExactly(room, at);
+function writeAll(target: WritableFile, chunk: Uint8Array, at: number): Promise<void> {
+  return target.write(chunk, at);
+}
+
+async function writeData(target: WritableFile, chunk: Uint8Array, at: number): Promise<void> {
   const stretches: [number, number][] = [];
-  eachNonZero(room, (start, end) => stretches.push([start, end]));
-  for (const [start, end] of stretches) await target.write(room.subarray(start, end), at + start);
+  eachNonZero(chunk, (start, end) => stretches.push([start, end]));
+  for (const [start, end] of stretches) await target.write(chunk.subarray(start, end), at + start);
 }

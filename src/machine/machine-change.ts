@@ -33,6 +33,8 @@ export interface ChangePlan {
   readonly kept: SnapshotReport['kept'][number][];
   readonly notes: string[];
   readonly changes: FileChange[];
+  /** Done before the changes, under the same locks; stopped, it leaves the machine as it was for every reader. */
+  readonly work: { readonly files: readonly string[]; run(): Promise<void> }[];
   /** Edits of the .vmx by key. */
   readonly vmxEdits: Record<string, string | null>;
   /** The .vmsd as it will be; undefined while it stays. */
@@ -56,18 +58,28 @@ export async function beginChange(
   const request = JSON.stringify([action, place.path, ...wanted.map((one) => one ?? null)]);
   const { notes, done } = await settleBefore(store, posix.dirname(place.path), request, options);
   const machine = await openMachine(vmxPath, { ...options, fs: store });
+  return emptyPlan({ action, request, done, machine, store, snapshots: [], notes });
+}
+
+/** A plan that changes nothing yet. */
+export function emptyPlan(
+  about: Pick<ChangePlan, 'action' | 'request' | 'done' | 'machine' | 'store' | 'snapshots'> &
+    Partial<Pick<ChangePlan, 'notes'>>,
+): ChangePlan {
+  const { action, request, done, machine, store, snapshots, notes = [] } = about;
   return {
     action,
     request,
     done,
     machine,
     store,
-    snapshots: [],
+    snapshots,
+    notes: [...notes],
     disks: [],
     merged: [],
     kept: [],
-    notes,
     changes: [],
+    work: [],
     vmxEdits: {},
     vmsd: undefined,
     needed: 0,
@@ -101,10 +113,12 @@ export async function finishChange(plan: ChangePlan, options: SnapshotOptions): 
     const otherRoots = rootsOf(machine.folder, changes);
     const set = { root: machine.folder, otherRoots, label: 'snapshot', changes, request: plan.request };
     const others = options.force === true ? 'ignore' : 'refuse';
-    await withLocks(store, filesToLock(machine, changes), () => applyChangeSet(store, set, options), {
-      others,
-      host: options.locks?.host,
-    });
+    const carryOut = async (): Promise<void> => {
+      for (const { run } of plan.work) await run();
+      await applyChangeSet(store, set, options);
+    };
+    const files = filesToLock(plan, changes);
+    await withLocks(store, files, carryOut, { others, host: options.locks?.host });
   }
   return reportOf(plan, changes, dryRun);
 }
@@ -164,12 +178,13 @@ function textChanges(plan: ChangePlan): FileChange[] {
 }
 
 /** The machine itself, what it runs on, and every disk that changes or goes. */
-function filesToLock(machine: Machine, changes: readonly FileChange[]): Set<string> {
+function filesToLock({ machine, work }: ChangePlan, changes: readonly FileChange[]): Set<string> {
   const files = new Set([machine.path, ...machine.disks.flatMap(({ links }) => links[0]?.files ?? [])]);
   for (const change of changes) {
     const leaves = change.kind === 'remove' || change.kind === 'replace' || change.kind === 'patch';
     if (leaves && /\.vmdk$/i.test(change.path)) files.add(change.path);
   }
+  for (const file of work.flatMap((one) => one.files)) files.add(file);
   return files;
 }
 
@@ -183,7 +198,7 @@ function rootsOf(own: string, changes: readonly FileChange[]): string[] {
 }
 
 /** @throws VmdkError `no-space` (refused) when the file system says that it is too full. */
-async function assertRoom(
+export async function assertRoom(
   { store, machine, needed, notes }: ChangePlan,
   options: SnapshotOptions,
 ): Promise<void> {
@@ -203,6 +218,7 @@ function reportOf(plan: ChangePlan, changes: readonly FileChange[], dryRun: bool
   const changed = changes.flatMap((change) =>
     change.kind === 'replace' || change.kind === 'patch' ? [change.path] : [],
   );
+  const written = plan.work.flatMap(({ files }) => files);
   // A file that is made anew under its own name is neither new nor gone.
   const renewed = created.filter((path) => removed.includes(path));
   return {
@@ -215,7 +231,7 @@ function reportOf(plan: ChangePlan, changes: readonly FileChange[], dryRun: bool
     merged,
     kept,
     created: created.filter((path) => !renewed.includes(path)),
-    changed: [...changed, ...renewed],
+    changed: [...new Set([...changed, ...renewed, ...written])],
     removed: removed.filter((path) => !renewed.includes(path)),
     'bytes-needed': needed,
     'bytes-freed': freed,

@@ -15,7 +15,7 @@ import { LeafWriter } from '../chain/writable-chain.ts';
 import { VmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
-import { openContext } from '../disk/open-options.ts';
+import { openContext, type OpenContext } from '../disk/open-options.ts';
 import { openWritableDiskIn } from '../disk/open-writable-disk.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { copyFile } from './copy-file.ts';
@@ -74,15 +74,32 @@ export async function stageMerge(
     await copyFile(store, file, posix.join(folder, name), options);
     names.push(name);
   }
-  const context = openContext({
-    fs: store,
-    noAccess: options.noAccess,
-    journal: options.journal,
-    dropChangeTracking: true,
-    locked: 'ignore',
-  });
-  const place = await store.resolve(posix.join(folder, posix.basename(keeper.path)));
-  const target = await openWritableDiskIn(context, place);
+  await mergeTo(posix.join(folder, posix.basename(keeper.path)), merge, writing(options), options);
+  return names;
+}
+
+/**
+ * Merges into the bottom where it stands, for which its keeper must be the bottom. It keeps its CID, and whoever reads
+ * the top reads the same at every moment: what is written is what the links above hide. Stopped, it can be done again.
+ */
+export async function mergeInPlace(merge: Merge, options: ChainOptions & TaskOptions): Promise<void> {
+  const keeper = keeperOf(merge);
+  if (merge.into !== 'bottom') throw new RangeError('a merge in place goes into the bottom');
+  await mergeTo(keeper.path, merge, { ...writing(options), keepContentId: true }, options);
+}
+
+/** The locks are the caller's, and what tracked changes goes with the merge. */
+function writing({ fs, noAccess, journal }: ChainOptions): OpenContext {
+  return openContext({ fs, noAccess, journal, dropChangeTracking: true, locked: 'ignore' });
+}
+
+async function mergeTo(
+  path: string,
+  merge: Merge,
+  context: OpenContext,
+  options: ChainOptions & TaskOptions,
+): Promise<void> {
+  const target = await openWritableDiskIn(context, await context.store.resolve(path));
   try {
     await withSource(merge, options, async (source, below) => {
       const writer = new LeafWriter(target, new LeafOverBelow(target, below));
@@ -92,7 +109,6 @@ export async function stageMerge(
   } finally {
     await target.close();
   }
-  return names;
 }
 
 /** @throws VmdkError `unsupported` for a disk that no merge can go into. */

@@ -9,10 +9,19 @@ import { removeSnapshot } from '../format/edit-vmsd.ts';
 import { showText } from '../format/plain-text.ts';
 import { childrenOf, type Snapshot } from '../format/vmsd.ts';
 import { consolidate } from './consolidate.ts';
-import { planConsolidation } from './consolidation-plan.ts';
+import { consolidateSnapshots } from './consolidate-machine.ts';
+import { planConsolidation, type ConsolidationPlan } from './consolidation-plan.ts';
 import { lookForClones } from './listed-clones.ts';
-import { assertChangeable, beginChange, finishChange, vmsdOf, type ChangePlan } from './machine-change.ts';
-import { openMachineTree } from './machine-tree.ts';
+import {
+  assertChangeable,
+  assertRoom,
+  beginChange,
+  emptyPlan,
+  finishChange,
+  vmsdOf,
+  type ChangePlan,
+} from './machine-change.ts';
+import { openMachineTree, type MachineTree } from './machine-tree.ts';
 import { findSnapshot, type Machine } from './machine.ts';
 import type { SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
 
@@ -36,7 +45,10 @@ export async function deleteSnapshot(
   const wanted = [snapshot, options.children === true, options.keepDisks === true];
   const plan = await beginChange(vmxPath, { action: 'delete', wanted }, options);
   const { machine, store } = plan;
-  if (plan.done) return finishChange(plan, options);
+  if (plan.done) {
+    const left = options.inPlace === true && machine.snapshots.needConsolidate;
+    return left ? consolidateSnapshots(vmxPath, options) : finishChange(plan, options);
+  }
   const target = findSnapshot(machine, snapshot);
   assertChangeable(machine, 'change the snapshots of', options.force === true);
   const going = options.children === true ? withDescendants(machine, target) : [target];
@@ -46,10 +58,55 @@ export async function deleteSnapshot(
     plan.snapshots.push({ uid: one.uid, name: one.displayName });
   }
   for (const { uid } of going.toReversed()) plan.vmsd = removeSnapshot(vmsdOf(plan), uid);
-  if (options.keepDisks === true) leaveDisks(plan);
-  else await dropDisks(plan, going, options);
+  if (options.keepDisks === true) {
+    leaveDisks(plan);
+    await dropMemory(plan, going);
+    return finishChange(plan, options);
+  }
+  const drop = await planDrop(plan, going, options);
+  await consolidate(plan, drop.tree, drop.consolidation, options);
   await dropMemory(plan, going);
-  return finishChange(plan, options);
+  const inOne = plan.work.length === 0 || options.dryRun === true;
+  return inOne ? finishChange(plan, options) : inTwoSteps(plan, drop, going, options);
+}
+
+/** What goes and what becomes one once the names are gone. */
+interface Drop {
+  readonly tree: MachineTree;
+  readonly consolidation: ConsolidationPlan;
+}
+
+/**
+ * What a merge in place writes over is what the snapshots read: their names go first, for good, with all that nobody
+ * reads then. From there on the machine is one that needs to be consolidated, whatever happens.
+ */
+async function inTwoSteps(
+  whole: ChangePlan,
+  { tree, consolidation }: Drop,
+  going: readonly Snapshot[],
+  options: DeleteSnapshotOptions,
+): Promise<SnapshotReport> {
+  await assertRoom(whole, options);
+  const { machine, notes } = whole;
+  const plan = emptyPlan(whole);
+  for (const { uid } of going.toReversed()) plan.vmsd = removeSnapshot(vmsdOf(plan), uid);
+  plan.vmsd = editDictionary(vmsdOf(plan), { 'snapshot.needConsolidate': 'TRUE' });
+  const merges = consolidation.merges.filter(({ into }) => into === 'top');
+  await consolidate(plan, tree, { ...consolidation, merges }, options);
+  await dropMemory(plan, going);
+  const first = await finishChange(plan, options);
+  const second = await consolidateSnapshots(machine.path, options);
+  return {
+    ...second,
+    action: 'delete',
+    snapshots: whole.snapshots,
+    merged: [...first.merged, ...second.merged],
+    changed: [...new Set([...first.changed, ...second.changed])],
+    removed: [...first.removed, ...second.removed],
+    'bytes-needed': Math.max(first['bytes-needed'], second['bytes-needed']),
+    'bytes-freed': first['bytes-freed'] + second['bytes-freed'],
+    notes: [...new Set([...notes, ...first.notes, ...second.notes])],
+  };
 }
 
 /** The snapshot and all that come from it, parents before children. */
@@ -67,11 +124,11 @@ function leaveDisks(plan: ChangePlan): void {
   plan.notes.push('all disks stay as they are: the machine needs to be consolidated');
 }
 
-async function dropDisks(
+async function planDrop(
   plan: ChangePlan,
   going: readonly Snapshot[],
   options: DeleteSnapshotOptions,
-): Promise<void> {
+): Promise<Drop> {
   const { machine } = plan;
   const without = new Set(going.map(({ uid }) => uid));
   const tree = await openMachineTree(plan, { running: machine.disks, without }, options);
@@ -80,7 +137,7 @@ async function dropDisks(
   );
   const consolidation = planConsolidation(tree.planLinks, tree.points, doomed);
   assertNobodyBreaks(tree.planLinks, consolidation.kept, going, machine);
-  await consolidate(plan, tree, consolidation, options);
+  return { tree, consolidation };
 }
 
 /** A link that strangers stand on could stay; but whoever deletes a snapshot must know of them. */

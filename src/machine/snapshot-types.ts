@@ -10,6 +10,11 @@ export interface SnapshotOptions
   dryRun?: boolean | undefined;
   /** Go on where it is not certain that the machine is off; what else it accepts is said by each verb. */
   force?: boolean | undefined;
+  /**
+   * Delete, consolidate: merge into a base where it stands, which takes no copy of it. Stopped in the middle, every
+   * point reads as it should, and consolidating again finishes the work. Default false: merges are made aside.
+   */
+  inPlace?: boolean | undefined;
   /** Return only once everything would survive a loss of power. Default true. */
   durable?: boolean | undefined;
   /** Treat interrupted runs of other hosts as gone. */

@@ -23,7 +23,7 @@ type Step =
   | { readonly do: 'write' | 'zero'; readonly at: number; readonly count: number; readonly seed: number }
   | { readonly do: 'create' }
   | { readonly do: 'revert'; readonly pick: number }
-  | { readonly do: 'delete'; readonly pick: number; readonly children: boolean };
+  | { readonly do: 'delete'; readonly pick: number; readonly children: boolean; readonly inPlace: boolean };
 
 const number = fc.nat(1000);
 const step: fc.Arbitrary<Step> = fc.oneof(
@@ -40,7 +40,12 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 2, arbitrary: fc.record({ do: fc.constant('revert' as const), pick: number }) },
   {
     weight: 3,
-    arbitrary: fc.record({ do: fc.constant('delete' as const), pick: number, children: fc.boolean() }),
+    arbitrary: fc.record({
+      do: fc.constant('delete' as const),
+      pick: number,
+      children: fc.boolean(),
+      inPlace: fc.boolean(),
+    }),
   },
 ) as fc.Arbitrary<Step>;
 
@@ -106,6 +111,7 @@ async function apply(
         fs: store,
         durable: false,
         children: work.children,
+        inPlace: work.inPlace,
       });
       await expectOthersUntouched(store, before, report);
       const going = [picked];

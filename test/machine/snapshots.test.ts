@@ -202,6 +202,28 @@ describe('deleting', () => {
   });
 });
 
+describe('merging into bases where they stand', () => {
+  it('writes what the deltas hold into the very files, and needs no copy of them', async () => {
+    const flat = '/golden/golden_1-flat.vmdk';
+    const { identity } = await store.resolve(flat);
+    const work = { ...options(), fs: { ...store, freeBytes: async () => 900_000 }, children: true };
+    await expect(deleteSnapshot(model.vmxPath, 'installed', work)).rejects.toMatchObject({
+      code: 'no-space',
+    });
+    const plan = await deleteSnapshot(model.vmxPath, 'installed', { ...work, inPlace: true, dryRun: true });
+    expect(await changedFiles()).toEqual([]);
+    const report = await deleteSnapshot(model.vmxPath, 'installed', { ...work, inPlace: true });
+    expect(report.merged).toEqual(plan.merged);
+    expect(report).toMatchObject({ action: 'delete', snapshots: [{ uid: 1 }, { uid: 2 }, { uid: 3 }] });
+    expect((await store.resolve(flat)).identity).toBe(identity);
+    await expectDisks(await running(), 'running');
+    const machine = await machineNow();
+    expect(machine.findings).toEqual([]);
+    expect(machine.snapshots).toMatchObject({ snapshots: [], needConsolidate: false });
+    expect(machine.disks.map(({ links }) => links.length)).toEqual([1, 1, 1]);
+  });
+});
+
 describe('reverting', () => {
   it('refuses to give up what the machine wrote, unless told to', async () => {
     await expect(revertSnapshot(model.vmxPath, 'patched', options())).rejects.toMatchObject({

@@ -23,6 +23,7 @@ const OWN_OPTIONS: readonly { name: string; flag: boolean; of: readonly Action[]
   { name: 'description', flag: false, of: ['create', 'rename'] },
   { name: 'children', flag: true, of: ['delete'] },
   { name: 'keep-disks', flag: true, of: ['delete'] },
+  { name: 'in-place', flag: true, of: ['delete', 'consolidate'] },
   { name: 'dry-run', flag: true, of: ['create', 'revert', 'delete', 'rename', 'consolidate'] },
 ];
 
@@ -67,7 +68,20 @@ async function optionsOf(args: Arguments, context: CommandContext): Promise<Snap
   const { fs, allow, confine, pathMap, noAccess, journal, onFinding } = await chainOptionsOf(args, context);
   const { force } = context;
   const dryRun = args.flag('dry-run');
-  return { fs, allow, confine, pathMap, noAccess, journal, onFinding, force, takeOver: force, dryRun };
+  const inPlace = args.flag('in-place');
+  return {
+    fs,
+    allow,
+    confine,
+    pathMap,
+    noAccess,
+    journal,
+    onFinding,
+    force,
+    takeOver: force,
+    dryRun,
+    inPlace,
+  };
 }
 
 function change(
