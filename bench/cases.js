@@ -65,7 +65,7 @@ export function benchCases(folder, sizeMiB) {
     clones(folder, 1, 0),
     clones(folder, 100, 5),
     clones(folder, 1000, 8),
-    machines(folder, 1000, 8),
+    machines(folder, 1000, 4),
   ];
 }
 

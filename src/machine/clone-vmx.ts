@@ -67,9 +67,11 @@ const NO_MEDIUM =
 export function vmxTemplate(source: Dictionary, config: VmxReading, options: TemplateOptions): VmxTemplate {
   const edits: Edits = {};
   const own = renameKeys(source, (name) => {
-    const key = name.toLowerCase();
+    const plain = plainPlace(name);
+    const key = plain.toLowerCase();
     const foreign = FOREIGN.some((pattern) => pattern.test(key));
-    return foreign || options.dropped.some((node) => key.startsWith(`${node}.`)) ? null : undefined;
+    if (foreign || options.dropped.some((node) => key.startsWith(`${node}.`))) return null;
+    return plain === name ? undefined : plain;
   });
   // Where VMware looks before a machine starts: it is not suspended.
   if (source.get('checkpoint.vmState') !== undefined) edits['checkpoint.vmState'] = '';
@@ -91,6 +93,12 @@ export function vmxTemplate(source: Dictionary, config: VmxReading, options: Tem
     inUtf8: dictionary.encoding === UTF8 ? dictionary : reencodeDictionary(dictionary),
     config,
   };
+}
+
+/** `scsi00:01.fileName` is read as scsi0:1, and must not stay beside a line of that name. */
+function plainPlace(name: string): string {
+  const [, kind, bus, unit, rest] = /^(scsi|sata|ide|nvme)(\d{1,3}):(\d{1,3})(\..*)$/i.exec(name) ?? [];
+  return kind === undefined ? name : `${kind}${Number(bus)}:${Number(unit)}${rest}`;
 }
 
 /** The clone's own .vmx; in UTF-8 when one of its names is not plain ASCII. */

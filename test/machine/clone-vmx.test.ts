@@ -75,6 +75,17 @@ describe('the .vmx of a clone', () => {
     ]);
   });
 
+  it('names no disk of its source under another spelling of its place', () => {
+    const source = dictionary(
+      'scsi00:01.present = "TRUE"',
+      'SCSI00:01.fileName = "golden.vmdk"',
+      'scsi0:01.redo = "x"',
+    );
+    expect(textOf(cloneOf(source))).toMatch(
+      /^scsi0:1\.present = "TRUE"\nscsi0:1\.fileName = "clone\.vmdk"\ndisplayName/i,
+    );
+  });
+
   it('has a disk that came back, and none that was left out', () => {
     const source = dictionary(
       'scsi0.present = "TRUE"',
