@@ -47,8 +47,8 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'snapshots of a machine', ({ 'qemu-img
     await expectPoints({ installed: 1, patched: 2, running: 'running' });
   });
 
-  it('read as they should after a merge into bases', async () => {
-    await deleteSnapshot(model.vmxPath, 'installed', { children: true });
+  it.each([false, true])('read as they should after a merge into bases, in place %s', async (inPlace) => {
+    await deleteSnapshot(model.vmxPath, 'installed', { children: true, inPlace });
     await expectPoints({ running: 'running' });
     const machine = await openMachine(model.vmxPath);
     for (const { path } of disksAt(machine)) {

@@ -202,6 +202,18 @@ describe('deleting', () => {
   });
 });
 
+describe('a change that is stopped', () => {
+  it('leaves everything as it was', async () => {
+    const controller = new AbortController();
+    const stop = new Error('enough');
+    const onProgress = (): void => controller.abort(stop);
+    const work = { ...options(), signal: controller.signal, onProgress };
+    await expect(deleteSnapshot(model.vmxPath, 'experiment', work)).rejects.toBe(stop);
+    expect(await changedFiles()).toEqual([]);
+    expect((await store.list('/golden')).sort()).toEqual([...before.keys()].sort());
+  });
+});
+
 describe('merging into bases where they stand', () => {
   it('writes what the deltas hold into the very files, and needs no copy of them', async () => {
     const flat = '/golden/golden_1-flat.vmdk';
