@@ -12,7 +12,7 @@ import { clonedMachines, contentsOf } from '../support/machine-clones.ts';
 import { buildMachine, hashesIn, type MachineModel } from '../support/machine-model.ts';
 
 const CHILD = fileURLToPath(new URL('../support/clone-machine-child.js', import.meta.url));
-const MOMENTS = 5;
+const MOMENTS = 4;
 const NAMES = ['golden-clone-01', 'golden-clone-02', 'golden-clone-03', 'golden-clone-04'];
 const store = createNodeFileStore();
 
