@@ -31,19 +31,25 @@ export function listingText(listing: SnapshotListing, all: boolean, paint: Paint
 }
 
 export function planText(report: SnapshotReport): string[] {
-  const { disks, merged, kept, created, changed, removed } = report;
+  const { disks, merged, created, changed, removed } = report;
   return [
     ...disks.map(({ node, from, to }) => `${node}: ${shownPath(from)} → ${shownPath(to)}`),
     ...merged.map(({ into, from, bytes }) => {
       const what = bytes === 0 ? 'nothing to copy' : `${sizeText(bytes)} to copy`;
       return `merge ${from.map(shownPath).join(', ')} into ${shownPath(into)}: ${what}`;
     }),
-    ...kept.map(({ path, reason }) => `keep ${shownPath(path)}: ${showText(reason)}`),
+    ...keptLines(report),
     ...created.map((path) => `create ${shownPath(path)}`),
     ...changed.map((path) => `change ${shownPath(path)}`),
     ...removed.map((path) => `remove ${shownPath(path)}`),
     `${sizeText(report['bytes-needed'])} needed, ${freedText(report['bytes-freed'])}`,
   ];
+}
+
+export function keptLines({ kept, 'dry-run': dryRun }: SnapshotReport): string[] {
+  return kept.map(
+    ({ path, reason }) => `${dryRun ? 'keep' : 'kept'} ${shownPath(path)}: ${showText(reason)}`,
+  );
 }
 
 /** `golden.vmx: took snapshot 4 "before the upgrade": 3 disks` */

@@ -32,9 +32,7 @@ export async function consolidate(
   options: SnapshotOptions,
 ): Promise<void> {
   const linkOf = (id: string): TreeLink => tree.links.get(id)!;
-  for (const { id, reason } of kept) {
-    plan.kept.push({ path: linkOf(id).path, reason: keptText(reason, tree.planLinks.get(id)!) });
-  }
+  for (const one of kept) plan.kept.push({ path: linkOf(one.id).path, reason: keptText(tree, one) });
   for (const id of removed) dropLink(plan, linkOf(id));
   const work = merges.map(({ links, into }): Merge => ({ links: links.map(linkOf), into }));
   const moved = new Map<string, string>();

@@ -29,7 +29,14 @@ export interface ConsolidationPlan {
   readonly removed: readonly string[];
   readonly merges: readonly MergePlan[];
   /** Links that lost their name and stay. */
-  readonly kept: readonly { readonly id: string; readonly reason: KeptReason }[];
+  readonly kept: readonly KeptPlan[];
+}
+
+export interface KeptPlan {
+  readonly id: string;
+  readonly reason: KeptReason;
+  /** The link that the strangers stand on, where that is another: it would lose its name. */
+  readonly because?: string;
 }
 
 /**
@@ -44,7 +51,7 @@ export function planConsolidation(
   const children = childrenOf(links);
   const { removed, candidates } = dropUnread(links, children, points, doomed);
   const merging = new Set<string>();
-  const kept: { id: string; reason: KeptReason }[] = [];
+  const kept: KeptPlan[] = [];
   for (const id of candidates) {
     const reason = whyKept(links.get(id)!, children, links);
     if (reason === undefined) merging.add(id);
@@ -58,7 +65,10 @@ export function planConsolidation(
     const merge = mergeFrom(id, links, children, merging);
     const top = links.get(merge.links[0]!)!;
     if (merge.into === 'top' || top.strangers.length === 0) merges.push(merge);
-    else kept.push(...merge.links.slice(1).map((link) => ({ id: link, reason: 'strangers' as const })));
+    else
+      kept.push(
+        ...merge.links.slice(1).map((link) => ({ id: link, reason: 'strangers' as const, because: top.id })),
+      );
   }
   return { removed, merges, kept };
 }

@@ -3,7 +3,7 @@
 import { posix } from 'node:path';
 import { throwIfAborted } from '../core/task.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
-import type { KeptReason, PlanLink } from './consolidation-plan.ts';
+import type { KeptPlan, PlanLink } from './consolidation-plan.ts';
 import { isNumberedName } from './delta-names.ts';
 import { openLinkTree, type LinkTree } from './link-tree.ts';
 import type { ChangePlan } from './machine-change.ts';
@@ -67,7 +67,9 @@ export async function openMachineTree(
 }
 
 /** Why a link stays, for people. */
-export function keptText(reason: KeptReason, { strangers }: PlanLink): string {
+export function keptText(tree: MachineTree, { id, reason, because }: KeptPlan): string {
+  const { path } = tree.links.get(because ?? id)!;
+  const strangers = tree.planLinks.get(because ?? id)!.strangers.join(', ');
   switch (reason) {
     case 'shared':
       return 'more than one disk stands on it';
@@ -76,7 +78,9 @@ export function keptText(reason: KeptReason, { strangers }: PlanLink): string {
     case 'not-own':
       return 'it belongs to another machine';
     case 'strangers':
-      return `other disks stand on it: ${strangers.join(', ')}`;
+      return because === undefined
+        ? `others stand on it: ${strangers}`
+        : `others stand on ${path}, which would go: ${strangers}`;
   }
 }
 

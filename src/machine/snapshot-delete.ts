@@ -95,7 +95,8 @@ async function inTwoSteps(
   await consolidate(plan, tree, { ...consolidation, merges }, options);
   await dropMemory(plan, going);
   const first = await finishChange(plan, options);
-  const second = await consolidateSnapshots(machine.path, options);
+  // That the machine needs it is no news here.
+  const second = await consolidateSnapshots(machine.path, { ...options, onFinding: undefined });
   return {
     ...second,
     action: 'delete',

@@ -105,10 +105,7 @@ async function leave(
   const gone = removed.map((id) => tree.links.get(id)!);
   await assertNothingLost(machine, gone, options);
   for (const link of gone) dropLink(plan, link);
-  for (const { id, reason } of kept) {
-    // The base of a machine that runs on it itself, or a link that others share, is no loss to tell of.
-    plan.kept.push({ path: tree.links.get(id)!.path, reason: keptText(reason, tree.planLinks.get(id)!) });
-  }
+  for (const one of kept) plan.kept.push({ path: tree.links.get(one.id)!.path, reason: keptText(tree, one) });
 }
 
 async function assertNothingLost(

@@ -111,6 +111,21 @@ describe('vmdkit snapshot', () => {
     expect(await snapshot('list')).toMatchObject({ stdout: 'golden/golden.vmx has no snapshots\n' });
   });
 
+  it('says which disks stay, and why', async () => {
+    expect(await snapshot('delete', 'installed')).toEqual({
+      stdout: '',
+      stderr: [
+        'kept golden/golden.vmdk: more than one disk stands on it',
+        'kept golden/golden_1.vmdk: more than one disk stands on it',
+        'golden/golden.vmx: deleted snapshot 1 "installed": 0 disks merged, 0 files removed, 0 B freed',
+        '',
+      ].join('\n'),
+      code: 0,
+    });
+    const { stdout } = await snapshot('delete', 'patched', '--in-place', '-n');
+    expect(stdout).toMatch(/^merge golden\/golden-000002\.vmdk into golden\/golden\.vmdk: .* to copy$/m);
+  });
+
   it('consolidates what was left', async () => {
     const kept = await snapshot('delete', 'experiment', '--keep-disks');
     expect(kept).toMatchObject({ stdout: '', code: 0 });

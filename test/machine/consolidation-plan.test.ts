@@ -88,7 +88,7 @@ describe('the plan of a consolidation', () => {
     expect(plan(tree('b<1?<2'), 'b 2', '1').kept).toEqual([{ id: '1', reason: 'strangers' }]);
     expect(plan(tree('b<1?'), 'b', '1').kept).toEqual([{ id: '1', reason: 'strangers' }]);
     // The top would lose its name, by which the stranger knows it.
-    expect(plan(tree('b<1?'), '1', 'b').kept).toEqual([{ id: 'b', reason: 'strangers' }]);
+    expect(plan(tree('b<1?'), '1', 'b').kept).toEqual([{ id: 'b', reason: 'strangers', because: '1' }]);
     expect(plan(tree('b<1<2?'), 'b 2', '1').merges).toHaveLength(1);
   });
 });

@@ -192,6 +192,37 @@ async function textNaming(name: string): Promise<Buffer> {
   );
 }
 
+describe('a frozen disk', () => {
+  it('that clones stand on stays with all below it, and the reason is told', async () => {
+    const single = await buildMachine(store, '/ds/one', {
+      name: 'one',
+      nodes: ['sata0:1'],
+      snapshots: false,
+    });
+    await createSnapshot(single.vmxPath, { name: 's' }, { fs: store });
+    await clonedMachines(
+      { machine: single.vmxPath, into: '/ds', count: 1, template: 'c', freeze: true },
+      { fs: store },
+    );
+    const clone = disksAt(await machineNow('/ds/c/c.vmx'))[0]!.path;
+    const contents = await readDisk(store, clone);
+    const before = await hashesIn(store, '/ds/one');
+    const deleted = await deleteSnapshot(single.vmxPath, 's', { fs: store });
+    const reason = `others stand on /ds/one/one-000001.vmdk, which would go: ${clone}`;
+    expect(deleted).toMatchObject({ merged: [], removed: [], kept: [{ path: '/ds/one/one.vmdk', reason }] });
+    const { merged, kept } = await consolidateSnapshots(single.vmxPath, { fs: store });
+    expect([merged, kept.map(({ path }) => posix.basename(path))]).toEqual([
+      [],
+      ['one-000001.vmdk', 'one.vmdk'],
+    ]);
+    const after = await hashesIn(store, '/ds/one');
+    expect([...before].filter(([name, hash]) => after.get(name) !== hash).map(([name]) => name)).toEqual([
+      'one.vmsd',
+    ]);
+    expect((await readDisk(store, clone)).equals(contents)).toBe(true);
+  });
+});
+
 describe('every change refuses', () => {
   it('snapshots that cannot be told from each other', async () => {
     const { vmsd, vmsdPath } = await machineNow();

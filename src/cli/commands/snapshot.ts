@@ -138,8 +138,10 @@ async function list(args: Arguments, options: SnapshotOptions, context: CommandC
 
 /** A plan is data; what was done is talk. */
 async function tell(report: SnapshotReport, context: CommandContext): Promise<void> {
-  const { planText, summaryText } = await import('../snapshot-text.ts');
+  const { keptLines, planText, summaryText } = await import('../snapshot-text.ts');
   for (const note of report.notes) context.warn(note);
-  if (!report['dry-run']) context.talk(summaryText(report));
-  else for (const line of planText(report)) await context.stdout.line(line);
+  if (!report['dry-run']) {
+    for (const line of keptLines(report)) context.talk(line);
+    context.talk(summaryText(report));
+  } else for (const line of planText(report)) await context.stdout.line(line);
 }
