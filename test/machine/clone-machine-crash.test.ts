@@ -8,7 +8,7 @@ import type { FileStore } from '../../src/storage/file-store.ts';
 import { createNodeLockHost, type LockHost } from '../../src/storage/node-lock-host.ts';
 import { filesBelow, hashesBelow, runsOf } from '../support/clone-bench.ts';
 import { crashStoreOf, isPowerCut } from '../support/crash-store.ts';
-import { clonedMachines, contentsOf, machineBench, textOf } from '../support/machine-clones.ts';
+import { clonedMachines, contentsOf, forgetEntering, machineBench } from '../support/machine-clones.ts';
 import type { MachineModel, ModelPoint } from '../support/machine-model.ts';
 
 const GOLDEN = '/ds/golden/golden.vmx';
@@ -42,20 +42,6 @@ async function firstStep(request: MachineCloneRequest): Promise<number> {
   const store = await crashStoreOf(start);
   await clonedMachines(request, { fs: store, runs: runsOf(1) });
   return store.log.findIndex((line) => line.includes('.vmdkit-change-'));
-}
-
-/** Marks of taking a lock, which a power cut may bring back: VMware takes them for dead after some seconds. */
-async function forgetEntering(fs: FileStore): Promise<void> {
-  for (const name of await fs.list('/ds/golden')) {
-    if (!name.endsWith('.lck')) continue;
-    for (const mark of await fs.list(`/ds/golden/${name}`)) {
-      if (mark.startsWith('D')) await fs.removeFolder(`/ds/golden/${name}/${mark}`);
-      if (mark.startsWith('E')) await fs.remove(`/ds/golden/${name}/${mark}`);
-      // Written, and lost with the power: a member that says nothing is nobody's.
-      if (mark.startsWith('M') && /^\0*$/.test(await textOf(fs, `/ds/golden/${name}/${mark}`)))
-        await fs.remove(`/ds/golden/${name}/${mark}`);
-    }
-  }
 }
 
 /** Which of its points a machine reads as. */
@@ -101,7 +87,7 @@ describe.each(REQUESTS)('clones %s whose making is cut', (_, request, point) => 
       let index = 0;
       for await (const state of store.afterCrash(n, 2)) {
         const what = `cut at ${n}: ${store.log[n]}, state ${index++}`;
-        await forgetEntering(state);
+        await forgetEntering(state, '/ds/golden');
         try {
           const made = await clonedMachines(request, { fs: state, runs: runsOf(2), locks: { host: LATER } });
           expect(
@@ -127,7 +113,7 @@ describe.each(REQUESTS)('clones %s whose making is cut', (_, request, point) => 
       let index = 0;
       for await (const state of store.afterCrash(n, 2)) {
         const what = `cut at ${n}: ${store.log[n]}, state ${index++}`;
-        await forgetEntering(state);
+        await forgetEntering(state, '/ds/golden');
         const other = { ...request, names: ['other'], freeze: false, full: true };
         await clonedMachines(other, { fs: state, runs: runsOf(2), locks: { host: LATER } });
         outcomes[await expectWhole(state, what, point)]++;

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
 import { buildCommand } from '../support/command.ts';
-import { clonedMachines, contentsOf } from '../support/machine-clones.ts';
+import { clonedMachines, contentsOf, forgetEntering } from '../support/machine-clones.ts';
 import { buildMachine, hashesIn, type MachineModel } from '../support/machine-model.ts';
 
 const CHILD = fileURLToPath(new URL('../support/clone-machine-child.js', import.meta.url));
@@ -54,6 +54,7 @@ describe('a run that is killed', () => {
       const { signal } = await killed(ds, moment);
       expect(signal, `killed at ${moment} of ${total}`).toBe('SIGKILL');
 
+      await forgetEntering(store, join(ds, 'golden'));
       const machine = join(ds, 'golden/golden.vmx');
       // Every other time, somebody else's command comes next.
       const foreign = index % 2 === 1;

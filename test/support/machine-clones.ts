@@ -78,3 +78,17 @@ export async function contentsOf(fs: FileStore, vmx: string): Promise<Map<string
   }
   return contents;
 }
+
+/** Marks of taking a lock, which a kill leaves and a power cut may bring back: all take them for dead after some seconds. */
+export async function forgetEntering(fs: FileStore, folder: string): Promise<void> {
+  for (const name of await fs.list(folder)) {
+    if (!name.endsWith('.lck')) continue;
+    for (const mark of await fs.list(`${folder}/${name}`)) {
+      if (mark.startsWith('D')) await fs.removeFolder(`${folder}/${name}/${mark}`);
+      if (mark.startsWith('E')) await fs.remove(`${folder}/${name}/${mark}`);
+      // Written, and lost with the power: a member that says nothing is nobody's.
+      if (mark.startsWith('M') && /^\0*$/.test(await textOf(fs, `${folder}/${name}/${mark}`)))
+        await fs.remove(`${folder}/${name}/${mark}`);
+    }
+  }
+}
