@@ -46,7 +46,7 @@ export async function addDelta(
   options: SnapshotOptions,
 ): Promise<void> {
   const { store, machine } = plan;
-  const chain = await openChain(path, 'read', { ...options, fs: store });
+  const chain = await openChain(path, 'read', { ...options, fs: store, onFinding: undefined });
   try {
     assertRoomAbove(chain.links.length, chain.leaf.path);
     const folder = deltaFolder(machine, chain.leaf.path);

@@ -39,7 +39,7 @@ export async function openLinkTree(paths: Iterable<string>, options: ChainOption
   const links = new Map<string, TreeLink>();
   const idOf = new Map<string, string>();
   for (const path of new Set(paths)) {
-    const chain = await openChain(path, 'read', { ...options, fs: store });
+    const chain = await openChain(path, 'read', { ...options, fs: store, onFinding: undefined });
     try {
       for (const [index, disk] of chain.links.entries()) {
         if (links.has(disk.identity)) break;

@@ -161,7 +161,8 @@ async function withSource<T>(
   work: (source: SectorSource, below: MergedSource | undefined) => Promise<T>,
 ): Promise<T> {
   const { links, into } = merge;
-  const chain = await openChain(links[0]!.path, 'read', options);
+  // What is odd has been told when the machine was looked at.
+  const chain = await openChain(links[0]!.path, 'read', { ...options, onFinding: undefined });
   try {
     assertSameLinks(chain, links);
     const merged =

@@ -132,7 +132,7 @@ async function assertNothingLost(
 
 /** Bytes of guest data and zeros that a link itself holds. */
 async function bytesIn(path: string, options: SnapshotOptions): Promise<number> {
-  const disk = await openDisk(path, options);
+  const disk = await openDisk(path, { ...options, onFinding: undefined });
   try {
     let sectors = 0;
     for await (const runs of walkRuns(disk, wholeOf(disk))) {

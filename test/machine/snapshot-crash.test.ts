@@ -106,19 +106,19 @@ async function isCut(work: () => Promise<unknown>): Promise<boolean> {
 
 describe('when the power is cut', () => {
   it('taking a snapshot is done or undone', () =>
-    cutEverywhere(start, (options) => createSnapshot(VMX, { name: 'now' }, options), 3));
+    cutEverywhere(start, (options) => createSnapshot(VMX, { name: 'now' }, options), 7));
 
   it('reverting is done or undone', () =>
-    cutEverywhere(start, (options) => revertSnapshot(VMX, '2', options), 3));
+    cutEverywhere(start, (options) => revertSnapshot(VMX, '2', options), 7));
 
   it('renaming is done or undone', () =>
     cutEverywhere(start, (options) => renameSnapshot(VMX, { snapshot: '2', name: 'x' }, options), 3));
 
   it('deleting a snapshot that merges into the disk above is done or undone', () =>
-    cutEverywhere(start, (options) => deleteSnapshot(VMX, 'experiment', options), 2));
+    cutEverywhere(start, (options) => deleteSnapshot(VMX, 'experiment', options), 4));
 
   it('deleting all snapshots, which merges into the base, is done or undone', () =>
-    cutEverywhere(start, (options) => deleteSnapshot(VMX, 'installed', { ...options, children: true }), 3));
+    cutEverywhere(start, (options) => deleteSnapshot(VMX, 'installed', { ...options, children: true }), 5));
 
   it('a merge into the base where it stands leaves a machine that reads as it should, and is finished', async () => {
     const change: Change = (options) =>
@@ -127,7 +127,7 @@ describe('when the power is cut', () => {
     await change({ fs: copy, runs: runsOf(1) });
     const [before, after] = [await stateOf(start), await stateOf(copy)];
     const outcomes = { before: 0, between: 0, after: 0 };
-    for (let n = 0; ; n += 4) {
+    for (let n = 0; ; n += 9) {
       const store = await crashStoreOf(start);
       store.crashAt(n);
       const cut = await isCut(() => change({ fs: store, runs: runsOf(1) }));
