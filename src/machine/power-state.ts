@@ -5,7 +5,7 @@ import { isVmdkError } from '../core/errors.ts';
 import type { VmxReading } from '../format/vmx.ts';
 import { showText } from '../format/plain-text.ts';
 import type { FileStore } from '../storage/file-store.ts';
-import { findLocks, type FindLocksOptions, type LockFinding } from '../storage/lock-state.ts';
+import { findLocks, isDeadMark, type FindLocksOptions, type LockFinding } from '../storage/lock-state.ts';
 import type { MachineDisk, MachinePower } from './machine.ts';
 
 export interface LookAtPower {
@@ -40,7 +40,7 @@ async function judge(look: LookAtPower, own: readonly LockFinding[]): Promise<Ma
   if (config.suspendFile !== undefined) {
     return { state: 'suspended', reasons: [`checkpoint.vmState is "${showText(config.suspendFile)}"`] };
   }
-  const reasons = exclusive.map(lockReason);
+  const reasons = exclusive.filter((lock) => !isDeadMark(lock)).map(lockReason);
   for (const name of await swapFiles(look))
     reasons.push(`the swap file ${showText(name)}, which a clean shutdown removes`);
   for (const { node, redo, present } of config.devices) {

@@ -124,6 +124,14 @@ function enteringLock({ path, modified }: ResolvedPath, now: number): LockFindin
   return { kind: 'vmware-lck', holder: '', mode: 'exclusive', state: stale ? 'stale' : 'live', path, detail };
 }
 
+/**
+ * Whether somebody only began to take a lock and died: he never had it, and changed nothing. VMware's own protocol
+ * does not wait for such a mark either.
+ */
+export function isDeadMark({ kind, state, path }: LockFinding): boolean {
+  return kind === 'vmware-lck' && state === 'stale' && /^[DE]\d{5}\.lck$/.test(posix.basename(path));
+}
+
 /** ESX on NFS 3: `.lck-` and the inode's eight bytes, lowest first, in hexadecimal. */
 async function nfsLocks(store: FileStore, file: ResolvedPath, now: number): Promise<LockFinding[]> {
   const inode = /:(\d+)$/.exec(file.identity)?.[1];

@@ -6,7 +6,7 @@ import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
 import type { FileStore, RandomAccessFile } from './file-store.ts';
 import { lockedError } from './lock-errors.ts';
-import { findLocks, type LockFinding } from './lock-state.ts';
+import { findLocks, isDeadMark, type LockFinding } from './lock-state.ts';
 import { createNodeLockHost, type LockHost } from './node-lock-host.ts';
 import { qemuUse } from './qemu-lock.ts';
 import { legible } from './store-errors.ts';
@@ -51,7 +51,7 @@ export async function takeLock(
   const assertFree = async (ours?: string): Promise<void> => {
     if (others === 'ignore') return;
     const found = await findLocks(store, path, { host });
-    const lock = found.find((one) => inTheWay(one, mode) && one.path !== ours);
+    const lock = found.find((one) => inTheWay(one, mode) && one.path !== ours && !isDeadMark(one));
     if (lock !== undefined) throw lockedError(real, lock);
   };
   await assertFree();

@@ -87,6 +87,16 @@ describe('a machine is refused', () => {
     assertMachineUsable(looked, { verb: 'clone' });
   });
 
+  it('not when somebody began to lock it long ago, and died', async () => {
+    const { store, model } = await built();
+    for (const folder of ['golden.vmx.lck', 'golden.vmx.lck/D00001.lck'])
+      await store.makeFolder(posix.join(model.folder, folder));
+    const seen = async (now: number): Promise<string> =>
+      (await openMachine(model.vmxPath, { fs: store, locks: { now } })).power.state;
+    expect(await seen(Date.now())).toBe('running');
+    expect(await seen(Date.now() + 9_000)).toBe('off');
+  });
+
   it('with swap of its own, not with a neighbour’s', async () => {
     for (const [name, state] of [
       ['golden-1a2b3c4d.vswp', 'unclean'],

@@ -2,7 +2,7 @@
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, describe, expect, it } from 'vitest';
+import { afterAll, describe, expect, it, vi } from 'vitest';
 import { withLocks } from '../../src/operations/with-locks.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { findLocks } from '../../src/storage/lock-state.ts';
@@ -117,6 +117,22 @@ describe('locks of others', () => {
     await lock.release();
     expect(await store.list('/vm')).toEqual(before);
     for (const path of Object.keys(files)) expect(await store.exists(path)).toBe(true);
+  });
+
+  it('that somebody only began to take, and died, are neither waited for nor removed', async () => {
+    const store = newStore();
+    for (const folder of ['/vm/a.vmdk.lck', '/vm/a.vmdk.lck/D00001.lck']) await store.makeFolder(folder);
+    await expect(takeLock(store, '/vm/a.vmdk', { host: HOST })).rejects.toMatchObject({
+      code: 'disk-locked',
+    });
+    const later = vi.spyOn(Date, 'now').mockReturnValue(Date.now() + 9_000);
+    try {
+      const lock = await takeLock(store, '/vm/a.vmdk', { host: HOST });
+      await lock.release();
+    } finally {
+      later.mockRestore();
+    }
+    expect(await store.list('/vm/a.vmdk.lck')).toEqual(['D00001.lck']);
   });
 
   it('that a vmdkit of this machine left when it was killed are cleared', async () => {
