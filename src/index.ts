@@ -241,6 +241,16 @@ export {
   type Sharers,
 } from './machine/sharers.ts';
 
+// Bases that nobody should write to.
+export { checkGuard, releaseGuard, restoreCid, setGuard } from './machine/guard.ts';
+export type {
+  GuardedChild,
+  GuardOptions,
+  GuardRange,
+  GuardReport,
+  GuardVerdict,
+} from './machine/guard-types.ts';
+
 // Deleting clones.
 export { removeClones } from './machine/remove.ts';
 export type { ForgottenClone, KeptFile, RemoveOptions, RemoveReport } from './machine/remove-types.ts';

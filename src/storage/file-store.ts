@@ -78,6 +78,11 @@ export interface FileStore {
   syncFolder(folder: string): Promise<void>;
   /** Follows symbolic links. @throws VmdkError `file-missing`. */
   resolve(path: string): Promise<ResolvedPath>;
+  /**
+   * Changes the permission bits of a file (`0o644`), where the store has any; gives those it had. What `change` gives
+   * back as it was is not written.
+   */
+  changeMode?(path: string, change: (mode: number) => number): Promise<number>;
   /** Bytes that new files in `folder` may take, where the store knows. */
   freeBytes?(folder: string): Promise<number>;
 }

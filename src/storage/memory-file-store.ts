@@ -19,6 +19,8 @@ interface Entry {
   /** Undefined for a folder. */
   readonly content: PagedBytes | undefined;
   modified: number;
+  /** Permission bits. */
+  mode: number;
 }
 
 /** Path to entry, and of each folder the names in it: changed together, by `put` and `drop` alone. */
@@ -38,6 +40,10 @@ export function createMemoryFileStore(initial: Readonly<Record<string, Uint8Arra
   async function open(path: string, mode: 'read' | 'update'): Promise<RandomAccessFile> {
     const entry = found(tree, path);
     if (entry.content === undefined) throw notAFile(path, 'folder');
+    if (mode === 'update' && (entry.mode & 0o200) === 0) {
+      const what = 'cannot update: no permission to write it';
+      throw new VmdkError('io', 'file-not-writable', what, { path });
+    }
     const use = whileOpen(path, entry.content);
     return mode === 'read' ? readingHalf(path, use) : writableFile(path, use, entry);
   }
@@ -52,7 +58,9 @@ export function createMemoryFileStore(initial: Readonly<Record<string, Uint8Arra
       const old = tree.entries.get(absolute(path));
       if (old !== undefined && old.content === undefined) throw notAFile(path, 'folder');
       if (old === undefined) assertFree(tree, path, 'replace');
-      addFile(tree, absolute(path)).content.write(data, 0);
+      const file = addFile(tree, absolute(path));
+      file.mode = old?.mode ?? file.mode;
+      file.content.write(data, 0);
     },
     rename: async (from, to) => rename(tree, from, to),
     remove: async (path) => {
@@ -78,6 +86,12 @@ export function createMemoryFileStore(initial: Readonly<Record<string, Uint8Arra
       drop(tree, absolute(path));
     },
     syncFolder: async (folder) => assertFolder(tree, folder, 'sync'),
+    changeMode: async (path, change) => {
+      const entry = found(tree, path);
+      const old = entry.mode;
+      entry.mode = change(old);
+      return old;
+    },
     resolve: async (path): Promise<ResolvedPath> => {
       const { number, content, modified } = found(tree, path);
       return {
@@ -143,11 +157,11 @@ function addInitial(tree: Tree, path: string, bytes: Uint8Array): void {
 }
 
 function addFolder(tree: Tree, path: string): void {
-  put(tree, path, { number: tree.next++, content: undefined, modified: Date.now() });
+  put(tree, path, { number: tree.next++, content: undefined, modified: Date.now(), mode: 0o755 });
 }
 
 function addFile(tree: Tree, path: string): Entry & { content: PagedBytes } {
-  const entry = { number: tree.next++, content: new PagedBytes(), modified: Date.now() };
+  const entry = { number: tree.next++, content: new PagedBytes(), modified: Date.now(), mode: 0o644 };
   put(tree, path, entry);
   return entry;
 }

@@ -59,6 +59,7 @@ export function createNodeFileStore(options: NodeFileStoreOptions = {}): FileSto
     removeFolder: (path) => nodeCall('remove folder', path, (done) => fs.rmdir(path, done)),
     syncFolder: (folder) => syncFolder(lookUps, folder),
     resolve: (path) => resolve(lookUps, path),
+    changeMode: (path, change) => changeMode(lookUps, path, change),
     freeBytes,
   };
 }
@@ -158,6 +159,13 @@ async function resolve(lookUps: LookUps, path: string): Promise<ResolvedPath> {
     allocated: Number(stats.blocks * STAT_BLOCK_BYTES),
     modified: Number(stats.mtimeMs),
   };
+}
+
+async function changeMode(lookUps: LookUps, path: string, change: (mode: number) => number): Promise<number> {
+  const old = Number((await lookUps.stat('change the mode', path)).mode) & 0o7777;
+  const wanted = change(old);
+  if (wanted !== old) await nodeCall('change the mode', path, (done) => fs.chmod(path, wanted, done));
+  return old;
 }
 
 /** What is kept for root does not count. */

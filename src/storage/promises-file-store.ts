@@ -50,6 +50,7 @@ export interface PromisesFs {
   unlink(path: string): Promise<void>;
   mkdir(path: string): Promise<unknown>;
   rmdir(path: string): Promise<void>;
+  chmod?(path: string, mode: number): Promise<void>;
 }
 
 const STAT_BLOCK_BYTES = 512;
@@ -86,6 +87,7 @@ export function createFileStore(fs: PromisesFs): FileStore {
     makeFolder: async (path) => void (await call('make folder', path, () => fs.mkdir(path))),
     removeFolder: (path) => call('remove folder', path, () => fs.rmdir(path)),
     syncFolder: (folder) => syncFolder(fs, folder),
+    ...(fs.chmod === undefined ? {} : { changeMode: (path, change) => changeMode(fs, path, change) }),
     resolve: async (path) => {
       const real = String(await call('look up', path, () => fs.realpath(path)));
       const stats = await call('look up', real, () => fs.stat(real, { bigint: true }));
@@ -236,6 +238,14 @@ async function syncFolder(fs: PromisesFs, folder: string): Promise<void> {
       throw failure.storeError(error, 'sync', folder);
     }
   }
+}
+
+async function changeMode(fs: PromisesFs, path: string, change: (mode: number) => number): Promise<number> {
+  const stats = await call('change the mode', path, () => fs.stat(path, { bigint: true }));
+  const old = Number(stats.mode) & 0o7777;
+  const wanted = change(old);
+  if (wanted !== old) await call('change the mode', path, () => fs.chmod!(path, wanted));
+  return old;
 }
 
 function syncHandle(handle: PromisesFileHandle): Promise<void> {

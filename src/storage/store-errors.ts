@@ -20,7 +20,8 @@ export type StoreAction =
   | 'look up'
   | 'list'
   | 'make folder'
-  | 'remove folder';
+  | 'remove folder'
+  | 'change the mode';
 
 const WRITING: ReadonlySet<StoreAction> = new Set<StoreAction>([
   'update',
@@ -33,6 +34,7 @@ const WRITING: ReadonlySet<StoreAction> = new Set<StoreAction>([
   'remove',
   'make folder',
   'remove folder',
+  'change the mode',
 ]);
 
 interface Meaning {

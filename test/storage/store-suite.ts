@@ -267,6 +267,22 @@ export function describeStore(name: string, make: () => StoreUnderTest): void {
         await expectFailure(store.replace(at('no/a'), text('x')), 'file-missing', at('no'));
       });
 
+      it('changes permission bits, tells those there were, and keeps them when a file is replaced', async () => {
+        await put(store, at('a'), 'a');
+        const first = await store.changeMode?.(at('a'), () => 0o640);
+        // Not every file system has permissions.
+        if (first === undefined) return;
+        expect(await store.changeMode!(at('a'), (mode) => mode & ~0o222)).toBe(0o640);
+        expect(await store.changeMode!(at('a'), (mode) => mode)).toBe(0o440);
+        await store.replace(at('a'), text('b'));
+        expect(await store.changeMode!(at('a'), (mode) => mode)).toBe(0o440);
+        await expectFailure(
+          store.changeMode!(at('b'), (mode) => mode),
+          'file-missing',
+          at('b'),
+        );
+      });
+
       it('resolves to kind, size and an identity of the file, not of the name', async () => {
         const before = Date.now();
         await put(store, at('a'), 'hello');
