@@ -1,6 +1,8 @@
 // What commands do about disks that others stand on: refuse to write to them, and note down new ones. Rule: a refusal is
 // overridden only by --force; noting down never fails a command whose work is done.
+import type { Chain } from '../chain/chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
+import { filesOfDisk } from '../operations/with-locks.ts';
 import type { CommandContext } from './context.ts';
 import { plural } from './numbers.ts';
 import type { Arguments } from './parsed-arguments.ts';
@@ -22,6 +24,8 @@ export async function refuseToBreakSharers(
   if (!context.force) {
     const { notes } = await assertNoSharers(context.store, path, verb, options);
     for (const note of notes) context.warn(note);
+    const { assertNotGuarded } = await import('../machine/guard-file.ts');
+    await assertNotGuarded(context.store, path);
     return;
   }
   const { disks } = await findSharers(context.store, path, options);
@@ -30,6 +34,23 @@ export async function refuseToBreakSharers(
   context.warn(
     `${path}: ${plural(disks.length, 'disk')} ${one ? 'stands' : 'stand'} on it and ${one ? 'breaks' : 'break'} by this`,
   );
+}
+
+/**
+ * Before a file that is there is replaced, which --force asks for: that of a base is not, all the same. Files of
+ * `source` are left to the writer, which never replaces what it reads.
+ */
+export async function refuseToReplaceBase(
+  path: string,
+  source: Pick<Chain, 'links'>,
+  { allow, confine, pathMap }: Looking,
+  context: CommandContext,
+): Promise<void> {
+  if (!context.force || !(await context.store.exists(path))) return;
+  const { path: real } = await context.store.resolve(path);
+  if (source.links.some((disk) => filesOfDisk(disk).includes(real))) return;
+  const { assertReplaceable } = await import('../machine/assert-replaceable.ts');
+  await assertReplaceable(context.store, path, { allow, confine, pathMap, signal: context.signal });
 }
 
 /** After deltas were made: the register beside each base says so, unless --no-register is given. */

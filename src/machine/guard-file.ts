@@ -37,6 +37,19 @@ export function guardPathOf(disk: string): string {
   return `${disk}.guard`;
 }
 
+/** @throws VmdkError `disk-guarded` (refused) for a disk that somebody set `guard` on. */
+export async function assertNotGuarded(store: FileStore, disk: string): Promise<void> {
+  const { path } = await store.resolve(disk);
+  const found = guardPathOf(path);
+  if (!(await store.exists(found))) return;
+  throw new VmdkError('refused', 'disk-guarded', 'the disk is guarded against being written', {
+    path,
+    found,
+    expected: 'no fingerprint beside it',
+    hint: 'Make a delta of it and work there, or give it free with vmdkit guard DISK --release.',
+  });
+}
+
 /** Writes a new file at `path`. */
 export async function writeGuard(
   store: FileStore,

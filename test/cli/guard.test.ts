@@ -102,3 +102,31 @@ describe('vmdkit guard', () => {
     expect(outcome.stderr).toContain(message);
   });
 });
+
+describe('a base that others stand on', () => {
+  it.each([
+    ['convert', ['convert', 'lone.vmdk', 'golden/golden-flat.vmdk', '--force']],
+    ['cat', ['cat', 'lone.vmdk', '-o', BASE, '--force']],
+    ['write', ['write', BASE, '--offset', '0', '--zero', '512']],
+  ])('is refused to %s with exit code 4, guarded or not, and they are named', async (_, args) => {
+    await run('create', 'lone.vmdk', '1M');
+    const before = await stat(join(cwd, 'golden/golden-flat.vmdk'));
+    for (const guarded of [false, true]) {
+      if (guarded) await guard('--set');
+      const { stdout, stderr, code } = await run(...args);
+      expect({ stdout, code }).toEqual({ stdout: '', code: 4 });
+      expect(stderr).toMatch(/would break the disks that stand on it: found 3 disks: .*web-1\.vmdk/);
+    }
+    expect((await stat(join(cwd, 'golden/golden-flat.vmdk'))).mtimeMs).toBe(before.mtimeMs);
+  });
+
+  it('is refused to be written while it is guarded, although nobody stands on it', async () => {
+    await run('create', 'lone.vmdk', '1M');
+    await run('guard', 'lone.vmdk', '--set');
+    const refused = await run('write', 'lone.vmdk', '--offset', '0', '--zero', '512');
+    expect(refused).toMatchObject({ stdout: '', code: 4 });
+    expect(refused.stderr).toMatch(/the disk is guarded against being written: found .*lone\.vmdk\.guard,/);
+    await run('guard', 'lone.vmdk', '--release');
+    expect((await run('write', 'lone.vmdk', '--offset', '0', '--zero', '512')).code).toBe(0);
+  });
+});

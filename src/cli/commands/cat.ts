@@ -8,14 +8,17 @@ import type { Arguments } from '../parsed-arguments.ts';
 import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
+import { refuseToReplaceBase } from '../sharers.ts';
 import { writeNewFile } from '../../operations/new-file.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const target = args.text('to');
   if (target === undefined && context.stdout.isTerminal && !context.force) throw toTerminal();
-  const chain = await openChain(args.operand('DISK'), 'read', await chainOptionsOf(args, context));
+  const options = await chainOptionsOf(args, context);
+  const chain = await openChain(args.operand('DISK'), 'read', options);
   try {
     const range = rangeOf(args, chain);
+    if (target !== undefined && target !== '-') await refuseToReplaceBase(target, chain, options, context);
     await context.withProgress(async (task) => {
       if (target === undefined || target === '-') {
         await copyOut(chain, range, (data) => context.stdout.write(data), task);

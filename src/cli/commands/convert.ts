@@ -7,12 +7,14 @@ import { copyOut } from '../../operations/copy-out.ts';
 import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
+import { refuseToReplaceBase } from '../sharers.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const target = args.operand('DST');
   const type = args.text('target-type') ?? 'raw';
   if (type !== 'raw') throw onlyRaw(type);
-  const chain = await openChain(args.operand('SRC'), 'read', await chainOptionsOf(args, context));
+  const options = await chainOptionsOf(args, context);
+  const chain = await openChain(args.operand('SRC'), 'read', options);
   try {
     const size = chain.capacity * SECTOR_BYTES;
     if (target === '-') {
@@ -22,6 +24,7 @@ export const run: CommandModule['run'] = async (args, context) => {
       );
       return EXIT.done;
     }
+    await refuseToReplaceBase(target, chain, options, context);
     const { written } = await context.withProgress((task) =>
       convertRaw(chain, target, { ...task, fs: context.store, overwrite: context.force }),
     );

@@ -18,7 +18,12 @@ export const run: CommandModule['run'] = async (args, context) => {
   const action = given[0] ?? 'check';
   const { fs, allow, confine, pathMap, noAccess, journal } = await chainOptionsOf(args, context);
   const options = {
-    ...{ fs, allow, confine, pathMap, noAccess, journal },
+    fs,
+    allow,
+    confine,
+    pathMap,
+    noAccess,
+    journal,
     scan: args.texts('scan'),
     locked: args.text('locked') === 'ignore' ? ('ignore' as const) : ('refuse' as const),
     force: context.force,

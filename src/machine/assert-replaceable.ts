@@ -1,0 +1,34 @@
+// Before a file is replaced whole, by a copy of some disk: it may be part of a base. Rule: what other disks stand on is
+// never overwritten, whatever was forced, since the file could as well have another name.
+import { VmdkError } from '../core/errors.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import { dependantsOf } from './forest.ts';
+import { findSharers, type SharerOptions } from './sharers.ts';
+
+const MOST_NAMED = 8;
+
+/** Nothing for a file that is not there. @throws VmdkError `base-has-children` (refused), which names them. */
+export async function assertReplaceable(
+  store: FileStore,
+  path: string,
+  options: SharerOptions = {},
+): Promise<void> {
+  if (!(await store.exists(path)) || (await store.resolve(path)).kind !== 'file') return;
+  const { forest, path: real, unconfirmed } = await findSharers(store, path, options);
+  const owners = forest.disks.filter((disk) => disk.path === real || disk.files.includes(real));
+  const above = owners.flatMap((disk) => dependantsOf(forest, disk.path));
+  const all = [...above, ...unconfirmed].map((disk) => disk.path);
+  if (all.length === 0) return;
+  const more = all.length > MOST_NAMED ? ` and ${all.length - MOST_NAMED} more` : '';
+  throw new VmdkError(
+    'refused',
+    'base-has-children',
+    'replacing this file would break the disks that stand on it',
+    {
+      path: real,
+      found: `${all.length === 1 ? '1 disk' : `${all.length} disks`}: ${all.slice(0, MOST_NAMED).join(', ')}${more}`,
+      expected: 'a file that no disk stands on',
+      hint: 'Choose another name for the copy.',
+    },
+  );
+}
