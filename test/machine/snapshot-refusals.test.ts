@@ -184,9 +184,9 @@ describe('deleting refuses', () => {
 
 /** A descriptor of a delta whose extent is somebody else's file. */
 async function textNaming(name: string): Promise<Buffer> {
-  const { leaf, close } = await openChain(model.diskAt(1, 'sata0:1'), 'read', { fs: store });
-  await close();
-  const cid = leaf.descriptor.cid!.toString(16).padStart(8, '0');
+  const chain = await openChain(model.diskAt(1, 'sata0:1'), 'read', { fs: store });
+  await chain.close();
+  const cid = chain.leaf.descriptor.cid!.toString(16).padStart(8, '0');
   return Buffer.from(
     `# Disk DescriptorFile\nversion=1\nCID=${cid}\nparentCID=${cid}\ncreateType="monolithicFlat"\nparentFileNameHint="golden_1.vmdk"\n\nRW 1024 FLAT "${name}" 0\n`,
   );
