@@ -71,6 +71,7 @@ export async function relink(request: RelinkRequest, options: RelinkOptions = {}
     throw doNotFit(report, roots);
   if (options.dryRun === true || plan.changes.length === 0) return told;
   if (options.locked !== 'ignore') await assertNotLocked(store, plan.watched);
+  await assertWritable(store, plan.changes);
   await applyChangeSet(
     store,
     {
@@ -84,6 +85,12 @@ export async function relink(request: RelinkRequest, options: RelinkOptions = {}
   );
   const remarks = await recordAll(store, report.disks);
   return { ...told, notes: [...told.notes, ...remarks] };
+}
+
+/** What is changed in its place must be writable before anything is: a guarded delta is not. */
+async function assertWritable(store: FileStore, changes: readonly FileChange[]): Promise<void> {
+  for (const change of changes)
+    if (change.kind === 'patch') await (await store.open(change.path, 'update')).close();
 }
 
 async function rootsOf(

@@ -65,6 +65,8 @@ describe('a relinking whose power is cut', () => {
         const isAfter = found['/ds/a/text.vmdk'] === after['/ds/a/text.vmdk'];
         expect(found, what).toEqual(isAfter ? settled : before);
         outcomes.add(isAfter ? 'after' : 'before');
+        // Once for each cut: what is found is settled by now.
+        if (index > 1) continue;
         await run(state, 3);
         const again = await hashesBelow(state, '/ds');
         for (const path of Object.keys(settled)) expect(again[path], `${what}: ${path}`).toBe(after[path]);

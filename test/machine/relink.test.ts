@@ -66,7 +66,7 @@ describe('relinking', () => {
       })),
     );
     expect(report).toMatchObject({ unchanged: 1, problems: [] });
-    expect(await contentOf(store, '/ds/web-1/web-1.vmdk')).toEqual(base);
+    expect((await contentOf(store, '/ds/web-1/web-1.vmdk')).equals(base)).toBe(true);
     const after = await hashesBelow(store, '/ds');
     const changed = Object.keys(before).filter((path) => before[path] !== after[path]);
     expect(changed).toEqual([
@@ -303,6 +303,19 @@ describe('what relinking refuses', () => {
     const before = await hashesBelow(store, '/ds');
     const error = await failureOf(run(store));
     expect(error.message).toContain('the embedded descriptor has no room for the change');
+    expect(await hashesBelow(store, '/ds')).toEqual(before);
+  });
+
+  it('refuses an embedded descriptor that may not be written before anything is changed', async () => {
+    const store = createMemoryFileStore();
+    await makeFolders(store, '/ds', '/ds/old', '/ds/a', '/ds/b', '/ds/new');
+    await createDisk('/ds/old/base.vmdk', MODEL_BYTES, { fs: store });
+    await createDelta('/ds/a/text.vmdk', '/ds/old/base.vmdk', { fs: store, type: 'twoGbMaxExtentSparse' });
+    await createDelta('/ds/b/embedded.vmdk', '/ds/old/base.vmdk', { fs: store, type: 'monolithicSparse' });
+    await store.rename('/ds/old/base.vmdk', '/ds/new/base.vmdk');
+    await store.changeMode!('/ds/b/embedded.vmdk', () => 0o444);
+    const before = await hashesBelow(store, '/ds');
+    expect(await failureOf(run(store))).toMatchObject({ code: 'file-not-writable' });
     expect(await hashesBelow(store, '/ds')).toEqual(before);
   });
 
