@@ -116,6 +116,10 @@ export {
   type Difference,
   type DifferenceOptions,
 } from './operations/differences.ts';
+export { hashContents } from './operations/content-hash.ts';
+export { writePatch, type DifferenceWritten, type PatchWritten } from './operations/write-patch.ts';
+export { applyPatch, type ApplyOptions, type PatchApplied } from './operations/apply-patch.ts';
+export { createDifferenceDelta, type DifferenceDeltaOptions } from './operations/difference-delta.ts';
 
 // Descriptors as text.
 export { createTypeOf, parseDescriptor } from './format/descriptor.ts';

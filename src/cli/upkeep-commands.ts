@@ -22,16 +22,55 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'diff',
-    summary: 'the ranges in which two disks differ',
+    summary: 'the ranges in which two disks differ; as a delta or a patch with -o',
     operands: [{ name: 'A' }, { name: 'B' }],
+    options: [
+      {
+        name: 'to',
+        short: 'o',
+        value: 'FILE',
+        summary:
+          'write what turns A into B: a new delta over A (FILE.vmdk) or a patch; - for a patch to stdout',
+      },
+      {
+        name: 'as',
+        value: 'KIND',
+        choices: ['delta', 'patch'],
+        summary: 'what FILE is to be (default: a delta when it ends in .vmdk)',
+      },
+    ],
     opensDisks: true,
     examples: [
       'vmdkit diff web-01.vmdk web-01-000001.vmdk',
       'vmdkit diff web-01.vmdk web-01-000001.vmdk --output ndjson',
+      'vmdkit diff base.vmdk copy.vmdk -o copy-as-delta.vmdk',
     ],
     notes: [
       'What turns A into B, in whole sectors. A and B may be any two disks, also points of one tree: what both take from the same place is not read.',
     ],
     load: () => import('./commands/diff.ts'),
+  },
+  {
+    name: 'apply',
+    summary: 'a patch of diff put over a disk, proved before and after',
+    operands: [{ name: 'PATCH' }, { name: 'DISK' }],
+    options: [
+      {
+        name: 'drop-change-tracking',
+        summary: 'drop the change tracking of the disk, which the write makes stale',
+      },
+      {
+        name: 'locked',
+        value: 'WHAT',
+        choices: ['refuse', 'ignore'],
+        summary: 'locks that others have on the disk (default refuse)',
+      },
+    ],
+    opensDisks: true,
+    examples: ['vmdkit diff old.vmdk new.vmdk -o update.patch', 'vmdkit apply update.patch copy-of-old.vmdk'],
+    notes: [
+      'Nothing is written unless the patch is whole and DISK holds what the patch was made from. A disk that is up to date already stays as it is. After an interruption, --force goes on; what comes out is proved in any case.',
+    ],
+    load: () => import('./commands/apply.ts'),
   },
 ];

@@ -9,6 +9,7 @@ import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { storeFor, type PromisesFs } from '../storage/promises-file-store.ts';
 import type { FileStore } from '../storage/file-store.ts';
+import { inOrder } from './in-order.ts';
 import { PairedChains, type PairedRuns, type Stretch } from './paired-runs.ts';
 
 const CHUNK_SECTORS = (1 << 20) / SECTOR_BYTES;
@@ -54,7 +55,8 @@ export async function* differences(
   const range = options.range ?? sectorRange(0, pair.capacity);
   const total = options.onProgress === undefined ? 0 : await countDoubtful(pair, range, options);
   const rooms: Buffer[] = [];
-  for await (const found of inOrder(chunksOf(pair, range, options), (chunk) => compareChunk(chunk, rooms))) {
+  const chunks = chunksOf(pair, range, options);
+  for await (const found of inOrder(chunks, (chunk) => compareChunk(chunk, rooms), CHUNKS_IN_FLIGHT)) {
     yield* found.differences;
     comparing.compared += found.compared;
     options.onProgress?.({ phase: 'comparing', done: comparing.compared, total, unit: 'bytes' });
@@ -139,21 +141,4 @@ function add(found: Difference[], sector: number, a: Buffer, b: Buffer): void {
   if (last !== undefined && last.start + last.count === sector && last.zero === zero) {
     found[found.length - 1] = { ...last, count: last.count + 1, bytes: last.bytes + bytes };
   } else found.push({ start: sector, count: 1, zero, bytes, first });
-}
-
-/** What `work` makes of each item, in their order, a few at a time. What was begun has ended when this ends. */
-async function* inOrder<T, R>(items: AsyncGenerator<T>, work: (item: T) => Promise<R>): AsyncGenerator<R> {
-  const underWay: Promise<R>[] = [];
-  try {
-    for await (const item of items) {
-      const begun = work(item);
-      // Its failure is met when its turn comes.
-      begun.catch(() => {});
-      underWay.push(begun);
-      if (underWay.length >= CHUNKS_IN_FLIGHT) yield await underWay.shift()!;
-    }
-    while (underWay.length > 0) yield await underWay.shift()!;
-  } finally {
-    await Promise.allSettled(underWay);
-  }
 }

@@ -1,6 +1,7 @@
 // compare and diff as a user runs them: answers on stdout, exit codes, JSON against the schemas.
+import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bytes } from '../../src/core/units.ts';
 import { createDisk } from '../../src/operations/create-disk.ts';
 import { buildCommand, expectValid, json, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
@@ -11,6 +12,7 @@ const GRAIN = 64 << 10;
 
 let cwd: string;
 let remove: () => Promise<void>;
+let works = 0;
 
 beforeAll(async () => {
   buildCommand();
@@ -110,5 +112,66 @@ describe('diff', () => {
     ).toEqual(whole.ranges);
     const none = await json<{ ranges: unknown[] }>('diff', ['diff', 'leaf.vmdk', 'leaf.vmdk'], { cwd });
     expect(none.ranges).toEqual([]);
+  });
+});
+
+describe('diff -o and apply', () => {
+  let work: string;
+  beforeEach(async () => {
+    work = join(cwd, `work${works++}`);
+    await mkdir(work);
+    for (const name of ['base.vmdk', 'mid.vmdk', 'leaf.vmdk', 'flat.vmdk', 'flat-flat.vmdk']) {
+      await copyFile(join(cwd, name), join(work, name));
+    }
+  });
+  const there = async (...args: string[]) => {
+    const { stdout, stderr, code } = await vmdkit(args, { cwd: work });
+    return { stdout: stdout.toString(), stderr, code };
+  };
+
+  it('makes a delta over the first disk that reads as the second', async () => {
+    expect(await there('diff', 'mid.vmdk', 'leaf.vmdk', '-o', 'd.vmdk')).toEqual({
+      stdout: '',
+      stderr: 'd.vmdk: a delta with 64 KiB of data and 64 KiB of zeros\n',
+      code: 0,
+    });
+    expect(await there('compare', 'd.vmdk', 'leaf.vmdk')).toMatchObject({ code: 0 });
+    expect(await there('diff', 'mid.vmdk', 'leaf.vmdk', '-o', 'd.vmdk', '--force')).toMatchObject({
+      stdout: '',
+      code: 4,
+    });
+    const made = await json('diff-file', ['diff', 'base.vmdk', 'leaf.vmdk', '-o', 'e.vmdk'], { cwd: work });
+    expect(made).toMatchObject({ kind: 'delta', 'create-type': 'monolithicSparse' });
+  });
+
+  it('makes a patch that apply puts over a copy, once', async () => {
+    const made = await json('diff-file', ['diff', 'flat.vmdk', 'leaf.vmdk', '-o', 'p'], { cwd: work });
+    expect(made).toMatchObject({ kind: 'patch', filename: 'p' });
+    expect(await there('diff', 'flat.vmdk', 'leaf.vmdk', '-o', 'p')).toMatchObject({ code: 4 });
+    const { stdout } = await vmdkit(['diff', 'flat.vmdk', 'leaf.vmdk', '-o', '-'], { cwd: work });
+    expect(stdout.equals(await readFile(join(work, 'p')))).toBe(true);
+    const applied = await there('apply', 'p', 'flat.vmdk');
+    expect(applied).toMatchObject({ stdout: '', code: 0 });
+    expect(applied.stderr).toMatch(
+      /^flat\.vmdk: 192 KiB of data and 0 B of zeros written, and the result proved; CID is now [0-9a-f]{8}\n$/,
+    );
+    expect(await there('compare', 'flat.vmdk', 'leaf.vmdk')).toMatchObject({ code: 0 });
+    expect(await json('apply', ['apply', 'p', 'flat.vmdk'], { cwd: work })).toMatchObject({ already: true });
+  });
+
+  it('refuses a patch that was not made from the disk, and disks that others stand on', async () => {
+    await quietly(['diff', 'flat.vmdk', 'leaf.vmdk', '-o', 'p', '-q'], { cwd: work });
+    const other = await there('apply', 'p', 'mid.vmdk');
+    expect(other).toMatchObject({ stdout: '', code: 4 });
+    expect(other.stderr).toContain('leaf.vmdk');
+    await rm(join(work, 'leaf.vmdk'));
+    const refused = await there('apply', 'p', 'mid.vmdk');
+    expect(refused.code).toBe(4);
+    expect(refused.stderr).toContain('the disk does not hold what the patch was made from');
+    expect(await there('apply', 'base.vmdk', 'mid.vmdk')).toMatchObject({ code: 3 });
+    expect(await there('diff', 'base.vmdk', 'mid.vmdk', '--as', 'patch')).toMatchObject({ code: 2 });
+    expect(await there('diff', 'base.vmdk', 'mid.vmdk', '-o', '-', '--as', 'delta')).toMatchObject({
+      code: 2,
+    });
   });
 });

@@ -1,6 +1,7 @@
-// `vmdkit diff`: the ranges in which two disks differ, as a table or JSON. Rule: ranges are printed as they are found; a
+// `vmdkit diff`: the ranges in which two disks differ, as a table or JSON, or a file that leads from one to the other. Rule: ranges are printed as they are found; a
 // disk may have millions.
 import type { Chain } from '../../chain/chain.ts';
+import { usageError } from '../../core/errors.ts';
 import { SECTOR_BYTES } from '../../core/units.ts';
 import { differences, joined, type Difference } from '../../operations/differences.ts';
 import type { CommandModule } from '../command-module.ts';
@@ -12,7 +13,13 @@ import { plural, sizeText } from '../numbers.ts';
 const PIECE = 1 << 16;
 
 export const run: CommandModule['run'] = async (args, context) => {
-  await withBoth(args, context, (a, b) => context.withProgress((task) => list(a, b, context, task)));
+  const target = args.text('to');
+  if (target === undefined && args.text('as') !== undefined) throw usageError('diff: --as goes with -o FILE');
+  await withBoth(args, context, async (a, b) => {
+    if (target === undefined) return context.withProgress((task) => list(a, b, context, task));
+    const { writeDifference } = await import('../write-difference.ts');
+    return writeDifference(target, a, b, args, context);
+  });
   return EXIT.done;
 };
 

@@ -1,0 +1,59 @@
+// `vmdkit apply`: a patch of `vmdkit diff` put over a disk. What is below the disk is only read.
+import { openChain } from '../../chain/open-chain.ts';
+import { openDisk } from '../../disk/open-disk.ts';
+import { printCid } from '../../format/content-id.ts';
+import { applyPatch } from '../../operations/apply-patch.ts';
+import { filesOfDisk, withLocks } from '../../operations/with-locks.ts';
+import type { CommandModule } from '../command-module.ts';
+import { chainOptionsOf } from '../disk-options.ts';
+import { EXIT } from '../failure.ts';
+import { sizeText } from '../numbers.ts';
+import { refuseToBreakSharers } from '../sharers.ts';
+
+export const run: CommandModule['run'] = async (args, context) => {
+  const options = await chainOptionsOf(args, context);
+  const path = args.operand('DISK');
+  const update = {
+    ...options,
+    dropChangeTracking: args.flag('drop-change-tracking'),
+    // The locks are ours.
+    locked: 'ignore' as const,
+  };
+  const patch = await context.store.open(args.operand('PATCH'), 'read');
+  try {
+    const disk = await openDisk(path, { ...options, onFinding: undefined });
+    await disk.close();
+    await refuseToBreakSharers(path, 'writing to this disk', options, context);
+    const work = async () => {
+      const chain = await openChain(path, 'update', update);
+      try {
+        const applied = await context.withProgress((task) =>
+          applyPatch(patch, chain, { ...task, force: context.force }),
+        );
+        return { ...applied, leaf: chain.leaf };
+      } finally {
+        await chain.close();
+      }
+    };
+    const others = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
+    const done = await withLocks(context.store, [path, ...filesOfDisk(disk)], work, { others });
+    const { already, changed, zeroed, from, to, leaf } = done;
+    if (context.format !== 'human') {
+      const facts = { already, changed, zeroed, from, to, cid: printCid(leaf.cid) };
+      await context.printJson({
+        schema: 'vmdkit-apply/v1',
+        filename: leaf.path,
+        patch: patch.path,
+        ...facts,
+      });
+    } else if (already) context.talk(`${path}: up to date already; nothing was written`);
+    else {
+      context.talk(
+        `${path}: ${sizeText(changed)} of data and ${sizeText(zeroed)} of zeros written, and the result proved; CID is now ${printCid(leaf.cid)}`,
+      );
+    }
+    return EXIT.done;
+  } finally {
+    await patch.close();
+  }
+};
