@@ -28,11 +28,13 @@ export async function refuseToBreakSharers(
     await assertNotGuarded(context.store, path);
     return;
   }
-  const { disks } = await findSharers(context.store, path, options);
-  if (disks.length === 0) return;
-  const one = disks.length === 1;
+  const { disks, unconfirmed } = await findSharers(context.store, path, options);
+  const count = disks.length + unconfirmed.length;
+  if (count === 0) return;
+  const one = count === 1;
+  const sure = unconfirmed.length === 0 ? '' : `, ${unconfirmed.length} of them by the register alone`;
   context.warn(
-    `${path}: ${plural(disks.length, 'disk')} ${one ? 'stands' : 'stand'} on it and ${one ? 'breaks' : 'break'} by this`,
+    `${path}: ${plural(count, 'disk')} ${one ? 'stands' : 'stand'} on it${sure}, and ${one ? 'breaks' : 'break'} by this`,
   );
 }
 

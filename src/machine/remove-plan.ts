@@ -5,7 +5,7 @@ import { VmdkError } from '../core/errors.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
 import { showText } from '../format/plain-text.ts';
 import type { FileChange } from '../operations/file-change.ts';
-import type { ForestDisk } from './forest.ts';
+import type { Forest, ForestDisk } from './forest.ts';
 import { guardPathOf } from './guard-file.ts';
 import { companionFiles, filesBelow, type FoundFile } from './own-files.ts';
 import { ownLinks } from './own-links.ts';
@@ -161,9 +161,7 @@ async function foldersOf(
   const { store, machines } = targets;
   const plans: FolderPlan[] = [];
   const reasons = new Map(kept.map(({ path, reason }) => [path, reason]));
-  for (const { path } of kept)
-    for (const file of targets.forest.byPath.get(path)?.files ?? [])
-      if (!reasons.has(file)) reasons.set(file, `it holds the data of ${posix.basename(path)}`);
+  for (const [path, reason] of reasonsOfDisks(targets.forest, disks, reasons)) reasons.set(path, reason);
   const ofDisks = await diskFiles(targets, disks);
   const machineFolders = new Set(machines.map(({ folder }) => folder));
   for (const folder of machineFolders) {
@@ -195,6 +193,22 @@ async function foldersOf(
       plans.push({ root: folder, files: [...own], empty: [], stays: [], bytes: await bytesOf(store, own) });
   }
   return plans;
+}
+
+/** Why disks stay that lie below one that others stand on, and the files of all that stay. */
+function reasonsOfDisks(
+  { disks: all }: Forest,
+  going: ReadonlyMap<string, ForestDisk>,
+  known: ReadonlyMap<string, string>,
+): Map<string, string> {
+  const reasons = new Map<string, string>();
+  for (const { path, children, files } of all) {
+    if (going.has(path) || (children.length === 0 && !known.has(path))) continue;
+    if (!known.has(path)) reasons.set(path, `others stand on it: ${children.slice(0, 3).join(', ')}`);
+    for (const file of files)
+      if (file !== path) reasons.set(file, `it holds the data of ${posix.basename(path)}`);
+  }
+  return reasons;
 }
 
 /** Every file of the disks that is called like one, and the fingerprint of a guarded disk. */

@@ -183,7 +183,7 @@ describe('a base that others stand on', () => {
       input: 'x',
     });
     expect(forced.code).toBe(0);
-    expect(forced.stderr).toContain('3 disks stand on it and break by this');
+    expect(forced.stderr).toContain('3 disks stand on it, and break by this');
     expect(
       (await vmdkit(['write', at('web-1/web-1.vmdk'), '--offset', '0', '--accept-mismatch'], { input: 'x' }))
         .code,

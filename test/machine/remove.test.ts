@@ -97,18 +97,24 @@ describe('removing a linked clone', () => {
     ]);
   });
 
-  it('keeps what was forked for clones of its own, with its data', async () => {
+  it('keeps what was forked for clones of its own, and says for whom', async () => {
     const store = await datastore();
-    await makeFolders(store, '/ds/kid');
-    await createDelta('/ds/kid/kid.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
+    await makeFolders(store, '/ds/a', '/ds/b');
+    await createDelta('/ds/a/a.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
     await createDelta('/ds/web-1/web-1-000001.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
-    await writeText(store, '/ds/web-1/web-1.vmx', vmxText('web-1', { 'scsi0:0': 'web-1-000001.vmdk' }));
+    await createDelta('/ds/b/b.vmdk', '/ds/web-1/web-1-000001.vmdk', { fs: store });
+    await createDelta('/ds/web-1/web-1-000002.vmdk', '/ds/web-1/web-1-000001.vmdk', { fs: store });
+    await writeText(store, '/ds/web-1/web-1.vmx', vmxText('web-1', { 'scsi0:0': 'web-1-000002.vmdk' }));
     const report = await run(store, '/ds/web-1/web-1.vmx');
-    expect(report.kept.filter(({ path }) => path.startsWith('/ds/web-1/'))).toEqual([
-      { path: '/ds/web-1/web-1.vmdk', reason: 'others stand on it: /ds/kid/kid.vmdk' },
-      { path: '/ds/web-1/web-1-delta.vmdk', reason: 'it holds the data of web-1.vmdk' },
-    ]);
-    await run(store, ['/ds/kid/kid.vmdk', '/ds/web-1/web-1.vmdk']);
+    const kept = report.kept.filter(({ path }) => path.startsWith('/ds/web-1/'));
+    expect(Object.fromEntries(kept.map(({ path, reason }) => [path, reason]))).toEqual({
+      '/ds/web-1/web-1-000001.vmdk': 'others stand on it: /ds/b/b.vmdk',
+      '/ds/web-1/web-1-000001-delta.vmdk': 'it holds the data of web-1-000001.vmdk',
+      '/ds/web-1/web-1.vmdk': 'others stand on it: /ds/a/a.vmdk, /ds/web-1/web-1-000001.vmdk',
+      '/ds/web-1/web-1-delta.vmdk': 'it holds the data of web-1.vmdk',
+    });
+    const rest = ['/ds/a/a.vmdk', '/ds/b/b.vmdk', '/ds/web-1/web-1.vmdk', '/ds/web-1/web-1-000001.vmdk'];
+    await run(store, rest);
     expect(await store.exists('/ds/web-1')).toBe(false);
   });
 
