@@ -106,7 +106,17 @@ export {
 } from './operations/check-disk.ts';
 export type { ChainCheckOptions } from './chain/check-chain.ts';
 export type { FindingCount } from './grain/check-findings.ts';
-export { convertRaw, type ConvertedRaw, type ConvertRawOptions } from './operations/convert-raw.ts';
+export {
+  convertDisk,
+  convertToStream,
+  type ConvertedDisk,
+  type ConvertOptions,
+} from './operations/convert-disk.ts';
+export type { ByteStream, SourceFormat } from './operations/convert-source.ts';
+export type { FilledFile } from './operations/fill-disk.ts';
+export type { ConversionShape } from './operations/plan-conversion.ts';
+export type { LostRange } from './block/salvage.ts';
+export type { Append } from './extent/build-stream.ts';
 
 // Comparing.
 export { compareChains, type CompareOptions, type Comparison } from './operations/compare-chains.ts';

@@ -31,6 +31,29 @@ export function eachNonZero(data: Uint8Array, found: (start: number, end: number
   if (start >= 0) found(start, view.length);
 }
 
+/** Calls `found(start, end, zero)` for each stretch of grains of `grainBytes` that are alike: all zero, or none of them. */
+export function eachGrainStretch(
+  data: Uint8Array,
+  grainBytes: number,
+  found: (start: number, end: number, zero: boolean) => void,
+): void {
+  const view = viewOf(data);
+  let start = 0;
+  let kind: boolean | undefined;
+  for (let at = 0; at < view.length; at += grainBytes) {
+    const zero = allZero(view, at, Math.min(at + grainBytes, view.length));
+    if (zero === kind) continue;
+    if (kind !== undefined) found(start, at, kind);
+    [start, kind] = [at, zero];
+  }
+  if (kind !== undefined) found(start, view.length, kind);
+}
+
+function allZero(view: Buffer, start: number, end: number): boolean {
+  for (let at = start; at < end; at += STEP) if (!zeroAt(view, at, Math.min(at + STEP, end))) return false;
+  return true;
+}
+
 function viewOf(data: Uint8Array): Buffer {
   return Buffer.from(data.buffer, data.byteOffset, data.length);
 }

@@ -36,8 +36,8 @@ export function layOutCowd(capacity: number, grainSize: number): CowdLayout {
   };
 }
 
-/** Bytes of a delta without grains: freeSector must lie within the file. */
-export function emptyCowdBytes(layout: CowdLayout): number {
+/** Bytes of a delta whose next free sector is `freeSector`, which must lie within the file. */
+export function cowdFileBytes(layout: Pick<CowdLayout, 'freeSector'>): number {
   return roundUp((layout.freeSector + 1) * SECTOR_BYTES, BLOCK);
 }
 

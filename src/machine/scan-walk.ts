@@ -35,7 +35,7 @@ const MOST_SKIPPED = 1000;
 const INTERESTING = /\.(vmdk|vmx|vmtx|vmsd|vmsn)$/i;
 /** Locks of VMware are folders. */
 const LOCKS = /\.lck$/i;
-const OWN_RUNS = /^\.vmdkit-/;
+const OWN_RUNS = /^\.(?:vmdkit-|convert-[0-9a-f]{8}-)/;
 /** Copies of everything as it was, kept by the storage: they would stand beside every disk with the same CID. */
 const STORAGE_SNAPSHOTS = new Set(['.snapshot', '.snapshots', '.zfs', '~snapshot']);
 

@@ -4,7 +4,11 @@ import { posix } from 'node:path';
 import { VmdkError, isVmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { roundDown, roundUp, type Sectors } from '../core/units.ts';
+import type { CowdLayout } from '../format/cowd-layout.ts';
 import type { Descriptor } from '../format/descriptor.ts';
+import type { SeSparseLayout } from '../format/sesparse-layout.ts';
+import type { SparseLayout } from '../format/sparse-layout.ts';
+import type { StreamLayout } from '../format/stream-layout.ts';
 import type { FileStore, WritableFile } from '../storage/file-store.ts';
 
 /** Bytes at a place in a file. */
@@ -20,6 +24,14 @@ export interface PlannedFill {
   readonly to: number;
 }
 
+/** What sort of extent a planned file holds, and where everything will stand in it. */
+export type ExtentShape =
+  | { readonly kind: 'flat'; readonly sectors: number }
+  | { readonly kind: 'sparse'; readonly layout: SparseLayout; readonly descriptor?: Uint8Array }
+  | { readonly kind: 'cowd'; readonly layout: CowdLayout }
+  | { readonly kind: 'sesparse'; readonly layout: SeSparseLayout }
+  | { readonly kind: 'stream'; readonly layout: StreamLayout; readonly descriptor: Uint8Array };
+
 export interface PlannedFile {
   readonly path: string;
   /** Length in bytes; what neither `parts` nor `fills` cover is holes. */
@@ -27,6 +39,8 @@ export interface PlannedFile {
   /** Written in this order: what makes the file recognisable comes last. */
   readonly parts: readonly PlannedPart[];
   readonly fills?: readonly PlannedFill[];
+  /** Undefined for a descriptor that stands alone. */
+  readonly extent?: ExtentShape;
 }
 
 export interface DiskPlan {

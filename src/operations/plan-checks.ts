@@ -12,6 +12,8 @@ import { assertFileName } from '../storage/file-names.ts';
 
 /** Grains of a hosted sparse extent, in sectors: what readers accept, and what all of them do. */
 const SPARSE_GRAINS = { least: 1, most: 2 ** 21, usualLeast: 8, usualMost: 128 } as const;
+/** Compressed grains are inflated whole, several at a time. */
+const STREAM_GRAINS = { least: 8, usual: 128, most: 2048 } as const;
 const COWD_GRAINS = { least: 1, most: 2048 } as const;
 /** More would not fit the longest descriptor that programs read. */
 const MOST_EXTENTS = 32_768;
@@ -75,6 +77,13 @@ export function sparseGrainNotes(grainSize: number, path: string): string[] {
   assertGrain(grainSize, SPARSE_GRAINS.least, SPARSE_GRAINS.most, path);
   if (grainSize >= SPARSE_GRAINS.usualLeast && grainSize <= SPARSE_GRAINS.usualMost) return [];
   return [`grains of ${grainSize} sectors are outside the 8 to 128 that every program reads`];
+}
+
+/** What other tools may make of the grain. @throws VmdkError `usage` `bad-grain-size`. */
+export function streamGrainNotes(grainSize: number, path: string): string[] {
+  assertGrain(grainSize, STREAM_GRAINS.least, STREAM_GRAINS.most, path);
+  if (grainSize === STREAM_GRAINS.usual) return [];
+  return [`compressed grains of ${grainSize} sectors: every VMware product writes ${STREAM_GRAINS.usual}`];
 }
 
 /** What other tools may make of the grain. @throws VmdkError `usage` `bad-grain-size`. */

@@ -26,6 +26,8 @@ export interface DeltaRequest {
   readonly grainSize?: number | undefined;
   /** Most sectors of an extent of twoGbMaxExtentSparse: 4192256 unless told. */
   readonly splitSectors?: number | undefined;
+  /** Of a delta that is made with content; that of the parent unless told. */
+  readonly cid?: number | undefined;
   readonly random: RandomBytes;
 }
 
@@ -41,7 +43,8 @@ export function planDelta(parent: ParentFacts, request: DeltaRequest): DiskPlan 
   if (request.splitSectors !== undefined && createType !== 'twoGbMaxExtentSparse') {
     throw new VmdkError('usage', 'not-split', `a ${createType} delta is not split`, { path });
   }
-  const cid = usableCidOf(parent);
+  const parentCid = usableCidOf(parent);
+  const cid = request.cid ?? parentCid;
   if (hint === '')
     throw new VmdkError('usage', 'empty-hint', 'a delta must say where its parent is', { path });
   const shape = {
@@ -53,7 +56,7 @@ export function planDelta(parent: ParentFacts, request: DeltaRequest): DiskPlan 
   };
   const { files, notes } = planFiles(shape, {
     cid,
-    parentCid: cid,
+    parentCid,
     parentFileNameHint: hint,
     longContentId: longContentIdFor(cid, random(12)),
     ddb: createType === 'seSparse' ? [['ddb.grain', String(SESPARSE_GRAIN)]] : [],
@@ -63,7 +66,7 @@ export function planDelta(parent: ParentFacts, request: DeltaRequest): DiskPlan 
     createType,
     capacity,
     cid,
-    parentCid: cid,
+    parentCid,
     parentFileNameHint: hint,
     files,
     notes: [...notes, ...mixNotes(createType, parent)],

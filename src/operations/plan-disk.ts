@@ -8,6 +8,7 @@ import {
   NO_PARENT_CID,
   type RandomBytes,
 } from '../format/content-id.ts';
+import { SESPARSE_GRAIN } from '../format/sesparse-header.ts';
 import { geometryFor } from '../format/geometry.ts';
 import type { DiskPlan } from './disk-plan.ts';
 import { creatableType } from './plan-checks.ts';
@@ -21,6 +22,9 @@ export const NEW_BASE_TYPES = [
   'twoGbMaxExtentFlat',
   'vmfs',
 ] as const;
+/** Types that a disk without a parent can be converted to: some are only written once and whole. */
+export const CONVERTED_TYPES = [...NEW_BASE_TYPES, 'streamOptimized', 'seSparse'] as const;
+const FLAT_TYPES: ReadonlySet<string> = new Set(['monolithicFlat', 'twoGbMaxExtentFlat', 'vmfs']);
 /** Words that ESX accepts for ddb.adapterType; it writes lsilogic for PVSCSI, SATA and NVMe alike. */
 export const ADAPTER_TYPES = ['lsilogic', 'buslogic', 'ide', 'legacyESX'] as const;
 
@@ -51,11 +55,14 @@ export interface DiskRequest {
 }
 
 /** @throws VmdkError `usage` for what this type cannot have, `unsupported` for types that are not created. */
-export function planDisk(request: DiskRequest): DiskPlan {
+export function planDisk(
+  request: DiskRequest,
+  types: readonly (typeof CONVERTED_TYPES)[number][] = NEW_BASE_TYPES,
+): DiskPlan {
   const { path, capacity, random } = request;
-  const createType = creatableType(request.createType, NEW_BASE_TYPES, path);
+  const createType = creatableType(request.createType, types, path);
   const adapterType = adapterFor(request.adapterType, createType, path);
-  const flat = createType !== 'monolithicSparse' && createType !== 'twoGbMaxExtentSparse';
+  const flat = FLAT_TYPES.has(createType);
   assertOptionsFit(request, createType, flat);
   assertAddressable(capacity, path);
   const thin = request.thin === true;
@@ -80,6 +87,7 @@ export function planDisk(request: DiskRequest): DiskPlan {
       ['ddb.geometry.cylinders', String(cylinders)],
       ['ddb.geometry.heads', String(heads)],
       ['ddb.geometry.sectors', String(sectors)],
+      ...(createType === 'seSparse' ? [['ddb.grain', String(SESPARSE_GRAIN)] as const] : []),
       ...(thin ? [['ddb.thinProvisioned', '1'] as const] : []),
       ['ddb.uuid', uuid],
       ['ddb.virtualHWVersion', String(hardwareVersionFor(request.hardwareVersion))],

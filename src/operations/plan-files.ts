@@ -8,7 +8,7 @@ import {
   type NewDescriptor,
   type NewExtent,
 } from '../format/compose-descriptor.ts';
-import { COWD_GRAIN, emptyCowdBytes, encodeEmptyCowd, layOutCowd } from '../format/cowd-layout.ts';
+import { COWD_GRAIN, cowdFileBytes, encodeEmptyCowd, layOutCowd } from '../format/cowd-layout.ts';
 import { deltaNameFor, flatNameFor, sesparseNameFor, splitNameFor } from '../format/file-names.ts';
 import { SESPARSE_GRAIN } from '../format/sesparse-header.ts';
 import { encodeSeSparseHeaders, layOutSeSparse, seSparseBytes } from '../format/sesparse-layout.ts';
@@ -18,6 +18,7 @@ import {
   layOutSparse,
   SPARSE_GRAIN,
 } from '../format/sparse-layout.ts';
+import { encodeEmptyStream, layOutStream } from '../format/stream-layout.ts';
 import type { PlannedFile } from './disk-plan.ts';
 import * as check from './plan-checks.ts';
 
@@ -35,7 +36,8 @@ export type NewDiskType =
   | 'twoGbMaxExtentFlat'
   | 'vmfs'
   | 'vmfsSparse'
-  | 'seSparse';
+  | 'seSparse'
+  | 'streamOptimized';
 
 export interface DiskShape {
   /** Of the descriptor, or of the file that holds it. */
@@ -66,6 +68,7 @@ export function planFiles(shape: DiskShape, head: Head): { files: PlannedFile[];
   check.assertNewName(path);
   check.assertSomeCapacity(shape.capacity, path);
   if (createType === 'monolithicSparse') return planEmbedded(shape, head);
+  if (createType === 'streamOptimized') return planStream(shape, head);
   const { extents, notes } = planExtents(shape, createType);
   const lines = extents.map(({ line }) => line);
   const text = composeDescriptor({ ...head, createType, extents: lines }, MOST_TEXT_BYTES);
@@ -81,12 +84,25 @@ function planEmbedded(shape: DiskShape, head: Head): { files: PlannedFile[]; not
   const line = { sectors: capacity, type: 'SPARSE', fileName: posix.basename(path) };
   const text = composeDescriptor({ ...head, createType, extents: [line] }, EMBEDDED_DESCRIPTOR_BYTES);
   const parts = encodeEmptySparse(layout, text);
-  return { files: [{ path, size: layout.overHead * SECTOR_BYTES, parts }], notes };
+  const extent = { kind: 'sparse', layout, descriptor: text } as const;
+  return { files: [{ path, size: layout.overHead * SECTOR_BYTES, parts, extent }], notes };
+}
+
+/** A stream is written once and whole: as planned it is a disk of zeros. */
+function planStream(shape: DiskShape, head: Head): { files: PlannedFile[]; notes: string[] } {
+  const { path, capacity, createType, grainSize = SPARSE_GRAIN } = shape;
+  const notes = check.streamGrainNotes(grainSize, path);
+  const layout = layOutStream(capacity, grainSize);
+  const line = { sectors: capacity, type: 'SPARSE', fileName: posix.basename(path) };
+  const descriptor = composeDescriptor({ ...head, createType, extents: [line] }, EMBEDDED_DESCRIPTOR_BYTES);
+  const data = encodeEmptyStream(layout, descriptor);
+  const extent = { kind: 'stream', layout, descriptor } as const;
+  return { files: [{ path, size: data.length, parts: [{ at: 0, data }], extent }], notes };
 }
 
 function planExtents(
   shape: DiskShape,
-  createType: Exclude<NewDiskType, 'monolithicSparse'>,
+  createType: Exclude<NewDiskType, 'monolithicSparse' | 'streamOptimized'>,
 ): { extents: PlannedExtent[]; notes: string[] } {
   switch (createType) {
     case 'monolithicFlat':
@@ -113,7 +129,12 @@ function planSplitSparse(shape: DiskShape): { extents: PlannedExtent[]; notes: s
     const file = splitNameFor(path, index + 1, 's');
     return {
       line: { sectors, type: 'SPARSE', fileName: posix.basename(file) },
-      file: { path: file, size: layout.overHead * SECTOR_BYTES, parts: encodeEmptySparse(layout) },
+      file: {
+        path: file,
+        size: layout.overHead * SECTOR_BYTES,
+        parts: encodeEmptySparse(layout),
+        extent: { kind: 'sparse', layout },
+      },
     };
   });
   return { extents, notes };
@@ -133,9 +154,14 @@ function planCowd({ path, capacity, grainSize = COWD_GRAIN }: DiskShape): {
   check.assertCowdFits(capacity, path);
   const layout = layOutCowd(capacity, grainSize);
   const file = deltaNameFor(path);
-  const extent = {
+  const extent: PlannedExtent = {
     line: { sectors: capacity, type: 'VMFSSPARSE', fileName: posix.basename(file) },
-    file: { path: file, size: emptyCowdBytes(layout), parts: encodeEmptyCowd(layout) },
+    file: {
+      path: file,
+      size: cowdFileBytes(layout),
+      parts: encodeEmptyCowd(layout),
+      extent: { kind: 'cowd', layout },
+    },
   };
   return { extents: [extent], notes };
 }
@@ -148,9 +174,14 @@ function planSeSparse({ path, capacity, grainSize = SESPARSE_GRAIN }: DiskShape)
   check.assertSeSparseFits(capacity, path);
   const layout = layOutSeSparse(capacity);
   const file = sesparseNameFor(path);
-  const extent = {
+  const extent: PlannedExtent = {
     line: { sectors: capacity, type: 'SESPARSE', fileName: posix.basename(file) },
-    file: { path: file, size: seSparseBytes(layout, 0), parts: encodeSeSparseHeaders(layout, 0) },
+    file: {
+      path: file,
+      size: seSparseBytes(layout, 0),
+      parts: encodeSeSparseHeaders(layout, 0),
+      extent: { kind: 'sesparse', layout },
+    },
   };
   return { extents: [extent], notes: [NOT_FOR_ESXI] };
 }
@@ -160,7 +191,7 @@ function flatExtent(shape: DiskShape, path: string, type: 'FLAT' | 'VMFS', secto
   const fills = shape.fill === true ? { fills: [{ from: 0, to: size }] } : {};
   return {
     line: { sectors, type, fileName: posix.basename(path) },
-    file: { path, size, parts: [], ...fills },
+    file: { path, size, parts: [], ...fills, extent: { kind: 'flat', sectors } },
   };
 }
 

@@ -146,29 +146,110 @@ describe('convert', () => {
     expect((await vmdkit(['convert', chain.leaf, target, '--force'])).code).toBe(0);
     expect((await readFile(target)).equals(chain.contents)).toBe(true);
     const before = await readFile(chain.base);
-    const { stderr, code } = await vmdkit(['convert', chain.leaf, 'base.vmdk', '--force'], { cwd: folder });
+    const { stderr, code } = await vmdkit(['convert', chain.leaf, 'base.vmdk', '--force', '-O', 'raw'], {
+      cwd: folder,
+    });
     expect([stderr, code]).toEqual(['vmdkit: base.vmdk: the target is a file of the disk that is read\n', 4]);
     expect((await readFile(chain.base)).equals(before)).toBe(true);
   });
 
-  it('refuses target types it cannot write', async () => {
-    const { stderr, code } = await vmdkit(['convert', chain.leaf, 'x.vmdk', '-O', 'streamOptimized']);
-    expect(code).toBe(3);
-    expect(stderr).toMatch(/^vmdkit: convert cannot write streamOptimized yet: expected raw\n/);
+  it('makes disks of other types, above a parent too, and says what it made', async () => {
+    const stream = await json<{ size: number }>('convert', [
+      'convert',
+      chain.leaf,
+      join(folder, 'x.vmdk'),
+      '-O',
+      'streamoptimized',
+      '--level',
+      '1',
+    ]);
+    expect(stream).toMatchObject({ 'create-type': 'streamOptimized', format: 'vmdk', lost: [] });
+    expect((await stat(join(folder, 'x.vmdk'))).size).toBe(stream.size);
+    const delta = await json('convert', ['convert', 'x.vmdk', 'd.vmdk', '--backing', 'base.vmdk'], {
+      cwd: folder,
+    });
+    expect(delta).toMatchObject({ 'create-type': 'monolithicSparse', hint: 'base.vmdk', written: 2 * GRAIN });
+    for (const name of ['x.vmdk', 'd.vmdk']) {
+      const { stdout } = await vmdkit(['convert', name, '-'], { cwd: folder });
+      expect(stdout.equals(chain.contents)).toBe(true);
+    }
+    const flat = await vmdkit(['convert', 'd.vmdk', 'f.vmdk', '-O', 'monolithicFlat'], { cwd: folder });
+    expect([flat.code, flat.stderr]).toEqual([
+      0,
+      'f.vmdk: monolithicFlat, 8 MiB (8,388,608 bytes), 192 KiB of data, 8 MiB in 2 files\n',
+    ]);
+  });
+
+  it('takes raw content from a file or a pipe, and sends a disk through one', async () => {
+    await writeFile(join(folder, 'in.raw'), chain.contents);
+    const file = ['convert', 'in.raw', 'a.vmdk', '--from', 'raw', '-O', 'vmfs', '--thin'];
+    expect(await json('convert', file, { cwd: folder })).toMatchObject({ 'create-type': 'vmfs' });
+    const pipe = await vmdkit(['convert', '-', '-', '-O', 'streamOptimized'], { input: chain.contents });
+    await writeFile(join(folder, 'b.vmdk'), pipe.stdout);
+    for (const name of ['a.vmdk', 'b.vmdk']) {
+      const { stdout } = await vmdkit(['cat', name], { cwd: folder });
+      expect(stdout.equals(chain.contents)).toBe(true);
+    }
+    const odd = await vmdkit(['convert', '-', 'c.vmdk', '-O', 'vmfs'], { input: 'odd', cwd: folder });
+    expect([odd.code, odd.stderr]).toEqual([
+      2,
+      'vmdkit: the input: a raw disk is whole sectors: found 3 bytes, expected a multiple of 512\n' +
+        '  Fill it up with zeros first: truncate -s 512 FILE\n',
+    ]);
+    expect((await readdir(folder)).filter((name) => name.startsWith('.') || name.startsWith('c'))).toEqual(
+      [],
+    );
+  });
+
+  it('lists what it could not read with --salvage, and fails with the place without', async () => {
+    await vmdkit(['convert', chain.leaf, 'x.vmdk', '-O', 'streamOptimized'], { cwd: folder });
+    const bytes = await readFile(join(folder, 'x.vmdk'));
+    bytes.fill(0x5a, 128 * 512 + 16, 128 * 512 + 60);
+    await writeFile(join(folder, 'x.vmdk'), bytes);
+    const failed = await vmdkit(['convert', 'x.vmdk', 'y.raw'], { cwd: folder });
+    expect(failed.code).toBe(3);
+    expect(failed.stderr).toMatch(
+      /x\.vmdk: the grain cannot be inflated \(byte 65536, sector 2048 of the disk\)/,
+    );
+    expect((await readdir(folder)).includes('y.raw')).toBe(false);
+    const { stdout, code } = await vmdkit(['convert', 'x.vmdk', 'y.raw', '--salvage', '--json'], {
+      cwd: folder,
+    });
+    expect(code).toBe(1);
+    const result = JSON.parse(stdout.toString()) as { lost: object[] };
+    expectValid('convert', result);
+    expect(result.lost).toMatchObject([{ start: MIB, length: GRAIN, code: 'grain-damaged' }]);
+    const expected = Buffer.from(chain.contents).fill(0, MIB, MIB + GRAIN);
+    expect((await readFile(join(folder, 'y.raw'))).equals(expected)).toBe(true);
+  });
+
+  it('refuses what cannot be', async () => {
+    const refused = async (...args: string[]) => {
+      const { stderr, code } = await vmdkit(['convert', ...args], { cwd: folder });
+      return [code, stderr.split('\n')[0]];
+    };
+    expect(await refused('leaf.vmdk', 'x.vmdk')).toEqual([2, 'vmdkit: which type of disk is x.vmdk to be?']);
+    expect(await refused('leaf.vmdk', '-', '-O', 'vmfs')).toEqual([
+      3,
+      'vmdkit: vmfs cannot be written to a pipe: expected raw or streamOptimized',
+    ]);
+    expect((await refused('leaf.vmdk', 'x.vmdk', '-O', 'vmfsSparse'))[0]).toBe(3);
+    expect((await refused('leaf.vmdk', 'x.vmdk', '-O', 'nonsense'))[0]).toBe(2);
+    expect((await refused('leaf.vmdk', 'x.vmdk', '-O', 'vmfs', '--level', '3'))[0]).toBe(2);
   });
 
   it('leaves nothing behind when it is stopped', async () => {
     const path = join(folder, 'thick.vmdk');
     await createDisk(path, bytes(256 * MIB), { type: 'monolithicFlat', preallocate: true });
     const begun = async (): Promise<void> => {
-      while (!(await readdir(folder)).some((name) => name.endsWith('.part'))) await pause(2);
+      while (!(await readdir(folder)).some((name) => /^\.convert-.*\.part$/.test(name))) await pause(2);
     };
     const { code } = await vmdkit(['convert', path, 'copy.raw', '--no-native'], {
       cwd: folder,
       stop: { when: begun, signal: 'SIGINT' },
     });
     expect(code).toBe(130);
-    expect((await readdir(folder)).filter((name) => /copy|part/.test(name))).toEqual([]);
+    expect((await readdir(folder)).filter((name) => /copy|convert/.test(name))).toEqual([]);
   });
 
   it('reports progress as JSON lines, plain lines or not at all', async () => {

@@ -105,7 +105,7 @@ describe('vmdkit guard', () => {
 
 describe('a base that others stand on', () => {
   it.each([
-    ['convert', ['convert', 'lone.vmdk', 'golden/golden-flat.vmdk', '--force']],
+    ['convert', ['convert', 'lone.vmdk', 'golden/golden-flat.vmdk', '--force', '-O', 'raw']],
     ['cat', ['cat', 'lone.vmdk', '-o', BASE, '--force']],
     ['write', ['write', BASE, '--offset', '0', '--zero', '512']],
   ])('is refused to %s with exit code 4, guarded or not, and they are named', async (_, args) => {

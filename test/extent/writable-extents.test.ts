@@ -6,7 +6,7 @@ import type { Sectors } from '../../src/core/units.ts';
 import { openWritableCowdExtent } from '../../src/extent/writable-cowd-extent.ts';
 import { openWritableSparseExtent } from '../../src/extent/writable-sparse-extent.ts';
 import { parseCowdHeader } from '../../src/format/cowd-header.ts';
-import { encodeEmptyCowd, emptyCowdBytes, layOutCowd } from '../../src/format/cowd-layout.ts';
+import { encodeEmptyCowd, cowdFileBytes, layOutCowd } from '../../src/format/cowd-layout.ts';
 import { parseSparseHeader, SPARSE_FLAGS } from '../../src/format/sparse-header.ts';
 import { encodeEmptySparse, layOutSparse } from '../../src/format/sparse-layout.ts';
 import { decodeTable } from '../../src/format/tables.ts';
@@ -93,7 +93,7 @@ describe('a writable ESX delta', () => {
     'never points past its freeSector, whatever is flushed at once (seed %i)',
     async (seed) => {
       const layout = layOutCowd(20_000, 1);
-      const inner = await fileOf(encodeEmptyCowd(layout), emptyCowdBytes(layout));
+      const inner = await fileOf(encodeEmptyCowd(layout), cowdFileBytes(layout));
       const next = seededNumbers(seed);
       const freeSector = async (): Promise<number> =>
         parseCowdHeader(await bytesOf(inner, 0, 2048), '/extent').freeSector;

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { parseCowdHeader } from '../../src/format/cowd-header.ts';
 import {
   COWD_MAX_CAPACITY,
-  emptyCowdBytes,
+  cowdFileBytes,
   encodeEmptyCowd,
   layOutCowd,
 } from '../../src/format/cowd-layout.ts';
@@ -27,8 +27,8 @@ describe('the layout of an ESX delta', () => {
   it('keeps freeSector within the file, whose length is whole 4 KiB blocks', () => {
     for (const capacity of [1, 4096, 2 ** 20, 40 * 2 ** 21, 123456789]) {
       const layout = layOutCowd(capacity, 1);
-      expect(emptyCowdBytes(layout) % 4096).toBe(0);
-      expect(emptyCowdBytes(layout)).toBeGreaterThan(layout.freeSector * 512);
+      expect(cowdFileBytes(layout) % 4096).toBe(0);
+      expect(cowdFileBytes(layout)).toBeGreaterThan(layout.freeSector * 512);
     }
   });
 

@@ -1,10 +1,11 @@
 // Raw files out of chains: whole under their own name, or not at all; never in the place of what is read.
 import { beforeEach, describe, expect, it } from 'vitest';
+import { copySectors } from '../../src/block/copy-sectors.ts';
 import type { Chain } from '../../src/chain/chain.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { VmdkError } from '../../src/core/errors.ts';
-import { convertRaw } from '../../src/operations/convert-raw.ts';
 import { copyOut } from '../../src/operations/copy-out.ts';
+import { writeNewFile } from '../../src/operations/new-file.ts';
 import type { FileStore, WritableFile } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { CHAIN_BYTES, makeSmallChain, type SmallChain } from '../support/small-chain.ts';
@@ -43,7 +44,23 @@ function failing(change: (file: WritableFile) => Partial<WritableFile>): FileSto
   };
 }
 
-describe('converting to raw', () => {
+interface RawOptions {
+  readonly fs: FileStore;
+  readonly overwrite?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+/** All of the chain as one new file. */
+function rawFile(source: Chain, path: string, { fs, overwrite = false, signal }: RawOptions) {
+  return writeNewFile(fs, path, source, overwrite, async (file) => {
+    await file.resize(CHAIN_BYTES);
+    const written = await copySectors(source, (data, at) => file.write(data, at), { signal });
+    signal?.throwIfAborted();
+    return { size: CHAIN_BYTES, written };
+  });
+}
+
+describe('a new file out of a chain', () => {
   it('writes only what is not zero, and all of what is', async () => {
     const written: [number, number][] = [];
     const fs = failing((file) => ({
@@ -52,7 +69,7 @@ describe('converting to raw', () => {
         return file.write(data, at);
       },
     }));
-    const result = await convertRaw(chain, '/vm/leaf.raw', { fs });
+    const result = await rawFile(chain, '/vm/leaf.raw', { fs });
     expect(result).toEqual({ size: CHAIN_BYTES, written: 3 * 65_536 });
     expect(written.reduce((sum, [, length]) => sum + length, 0)).toBe(3 * 65_536);
     expect((await bytesOf('/vm/leaf.raw')).equals(small.contents)).toBe(true);
@@ -63,7 +80,7 @@ describe('converting to raw', () => {
     await store.replace('/vm/leaf.raw', Buffer.from('precious'));
     const full = new VmdkError('io', 'no-space', 'the file system is full');
     const noRoom = failing(() => ({ write: () => Promise.reject(full) }));
-    await expect(convertRaw(chain, '/vm/leaf.raw', { fs: noRoom, overwrite: true })).rejects.toBe(full);
+    await expect(rawFile(chain, '/vm/leaf.raw', { fs: noRoom, overwrite: true })).rejects.toBe(full);
     const controller = new AbortController();
     const reason = new Error('stopped');
     const stopping = failing((file) => ({
@@ -73,7 +90,7 @@ describe('converting to raw', () => {
       },
     }));
     const options = { fs: stopping, overwrite: true, signal: controller.signal };
-    await expect(convertRaw(chain, '/vm/leaf.raw', options)).rejects.toBe(reason);
+    await expect(rawFile(chain, '/vm/leaf.raw', options)).rejects.toBe(reason);
     expect(await names()).toEqual([...DISKS, 'leaf.raw'].sort());
     expect((await bytesOf('/vm/leaf.raw')).toString()).toBe('precious');
   });
@@ -82,7 +99,7 @@ describe('converting to raw', () => {
     await store.replace('/vm/there', Buffer.from('x'));
     await store.makeFolder('/vm/folder');
     const codeOf = (path: string, overwrite = true): Promise<string> =>
-      convertRaw(chain, path, { fs: store, overwrite }).then(
+      rawFile(chain, path, { fs: store, overwrite }).then(
         () => 'done',
         (error: unknown) => (error as VmdkError).code,
       );
@@ -100,7 +117,7 @@ describe('converting to raw', () => {
         await file.sync();
       },
     }));
-    await expect(convertRaw(chain, '/vm/late', { fs })).rejects.toMatchObject({ code: 'target-exists' });
+    await expect(rawFile(chain, '/vm/late', { fs })).rejects.toMatchObject({ code: 'target-exists' });
     expect((await bytesOf('/vm/late')).toString()).toBe('mine');
     expect(await names()).toEqual([...DISKS, 'late'].sort());
   });

@@ -1,50 +1,145 @@
-// `vmdkit convert`: any readable chain to a raw file or stream. Other target types are refused by name.
-import { openChain } from '../../chain/open-chain.ts';
-import { VmdkError } from '../../core/errors.ts';
+// `vmdkit convert`: any readable chain, a raw file or stdin, to a disk of any type, a raw file or stdout.
+import { usageError, VmdkError } from '../../core/errors.ts';
 import { SECTOR_BYTES } from '../../core/units.ts';
-import { convertRaw } from '../../operations/convert-raw.ts';
+import { NO_PARENT_CID, printCid } from '../../format/content-id.ts';
+import { convertDisk, convertToStream, type ConvertedDisk } from '../../operations/convert-disk.ts';
+import { openSource, type ByteStream } from '../../operations/convert-source.ts';
 import { copyOut } from '../../operations/copy-out.ts';
+import type { Arguments } from '../parsed-arguments.ts';
+import type { CommandContext } from '../context.ts';
 import type { CommandModule } from '../command-module.ts';
+import { conversionOptions } from '../conversion-options.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
-import { refuseToReplaceBase } from '../sharers.ts';
+import { noteSharers, refuseToReplaceBase } from '../sharers.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const target = args.operand('DST');
-  const type = args.text('target-type') ?? 'raw';
-  if (type !== 'raw') throw onlyRaw(type);
-  const options = await chainOptionsOf(args, context);
-  const chain = await openChain(args.operand('SRC'), 'read', options);
-  try {
-    const size = chain.capacity * SECTOR_BYTES;
-    if (target === '-') {
-      if (context.stdout.isTerminal && !context.force) throw toTerminal();
-      await context.withProgress((task) =>
-        copyOut(chain, { start: 0, end: size }, (data) => context.stdout.write(data), task),
-      );
-      return EXIT.done;
-    }
-    await refuseToReplaceBase(target, chain, options, context);
-    const { written } = await context.withProgress((task) =>
-      convertRaw(chain, target, { ...task, fs: context.store, overwrite: context.force }),
-    );
-    if (context.format !== 'human') {
-      const result = { schema: 'vmdkit-convert/v1', filename: target, format: 'raw', size, written };
-      await context.printJson(result);
-    } else {
-      const { exactSizeText, sizeText } = await import('../numbers.ts');
-      context.talk(`${target}: ${exactSizeText(size)}, ${sizeText(written)} of data, the rest holes`);
-    }
-    return EXIT.done;
-  } finally {
-    await chain.close();
-  }
+  const type = args.text('target-type');
+  const toStdout = target === '-';
+  if (toStdout) {
+    if (context.stdout.isTerminal && !context.force) throw toTerminal();
+    if (type === undefined || type === 'raw') return rawToStdout(args, context);
+    if (type.toLowerCase() !== 'streamoptimized') throw notAStream(type);
+  } else assertTypeSaid(target, args);
+  const chainOptions = await chainOptionsOf(args, context);
+  const options = { ...chainOptions, ...conversionOptions(args) };
+  const converted = await context.withProgress((task) =>
+    toStdout
+      ? convertToStream(sourceOf(args, context), (data) => context.stdout.write(data), {
+          ...options,
+          ...task,
+        })
+      : convertDisk(sourceOf(args, context), target, {
+          ...options,
+          ...task,
+          backing: args.text('backing'),
+          hint: args.text('hint'),
+          overwrite: context.force,
+          beforeReplace: (path, chain) =>
+            refuseToReplaceBase(path, { links: chain?.links ?? [] }, chainOptions, context),
+        }),
+  );
+  const backing = args.text('backing');
+  if (backing !== undefined) await noteSharers([{ base: backing, path: target }], args, context);
+  if (!toStdout && context.format !== 'human')
+    await context.printJson(resultOf(args.operand('SRC'), target, converted));
+  else await tell(target, converted, context);
+  return converted.lost.length === 0 ? EXIT.done : EXIT.no;
 };
 
-function onlyRaw(type: string): VmdkError {
-  return new VmdkError('unsupported', 'target-type', `convert cannot write ${type} yet`, {
-    expected: 'raw',
-    hint: 'Convert to raw, or make a delta with: vmdkit create DISK --backing PARENT',
+function sourceOf(args: Arguments, context: CommandContext): string | ByteStream {
+  const source = args.operand('SRC');
+  if (source !== '-') return source;
+  if (args.text('from') === 'vmdk')
+    throw usageError('a VMDK disk cannot be read from a pipe', 'Save it to a file first.');
+  return context.stdin;
+}
+
+/** In order, zeros included: what follows the pipe knows nothing of holes. */
+async function rawToStdout(args: Arguments, context: CommandContext): Promise<number> {
+  for (const name of ['backing', 'adapter', 'level', 'grain', 'hint', 'hardware-version'] as const) {
+    if (args.text(name) !== undefined) throw usageError(`--${name} does not go with raw output`);
+  }
+  if (args.flag('salvage')) throw usageError('--salvage needs a file to write to');
+  const { tmpdir } = await import('node:os');
+  const options = await chainOptionsOf(args, context);
+  await context.withProgress(async (task) => {
+    const { from = 'vmdk' } = conversionOptions(args);
+    const opened = await openSource(sourceOf(args, context), from, options, { folder: tmpdir(), ...task });
+    try {
+      const end = opened.source.capacity * SECTOR_BYTES;
+      await copyOut(opened.source, { start: 0, end }, (data) => context.stdout.write(data), task);
+    } finally {
+      await opened.close();
+    }
+  });
+  return EXIT.done;
+}
+
+function resultOf(source: string, target: string, { plan, files, written, lost, notes }: ConvertedDisk) {
+  const raw = plan.createType === 'raw';
+  return {
+    schema: 'vmdkit-convert/v1',
+    source,
+    filename: target,
+    format: raw ? 'raw' : 'vmdk',
+    ...(raw ? {} : { 'create-type': plan.createType, cid: printCid(plan.cid) }),
+    ...(plan.parentCid === NO_PARENT_CID ? {} : { 'parent-cid': printCid(plan.parentCid) }),
+    ...(plan.parentFileNameHint === undefined ? {} : { hint: plan.parentFileNameHint }),
+    'virtual-size': plan.capacity * SECTOR_BYTES,
+    size: sizeOf(files),
+    written,
+    files: files.map(({ path, size }) => ({ filename: path, size })),
+    lost: lost.map(({ start, count, error }) => ({
+      start: start * SECTOR_BYTES,
+      length: count * SECTOR_BYTES,
+      code: error.code,
+      message: error.message,
+    })),
+    notes,
+  };
+}
+
+async function tell(target: string, converted: ConvertedDisk, context: CommandContext): Promise<void> {
+  const { plan, files, written, lost, notes } = converted;
+  const { exactSizeText, sizeText } = await import('../numbers.ts');
+  const raw = plan.createType === 'raw';
+  const above = plan.parentFileNameHint === undefined ? '' : `, above ${plan.parentFileNameHint}`;
+  const type = raw ? '' : `${plan.createType}, `;
+  const rest = raw
+    ? 'the rest holes'
+    : `${sizeText(sizeOf(files))} in ${files.length === 1 ? 'one file' : `${files.length} files`}`;
+  const size = exactSizeText(plan.capacity * SECTOR_BYTES);
+  if (target !== '-')
+    context.talk(`${target}: ${type}${size}${above}, ${sizeText(written)} of data, ${rest}`);
+  for (const note of notes) context.warn(`${target}: ${note}`);
+  for (const { start, count, error } of lost) {
+    const from = start * SECTOR_BYTES;
+    context.warn(
+      `lost: bytes ${from} to ${from + count * SECTOR_BYTES - 1} are zeros in ${target}: ${error.message}`,
+    );
+  }
+}
+
+function sizeOf(files: readonly { readonly size: number }[]): number {
+  return files.reduce((sum, { size }) => sum + size, 0);
+}
+
+/** Raw content under the name of a disk would be taken for one by its name, and for anything by its content. */
+function assertTypeSaid(target: string, args: Arguments): void {
+  if (args.text('target-type') !== undefined || args.text('backing') !== undefined) return;
+  if (!target.toLowerCase().endsWith('.vmdk')) return;
+  throw usageError(
+    `which type of disk is ${target} to be?`,
+    'Say it with -O, for example -O monolithicSparse; -O raw for raw content under this name.',
+  );
+}
+
+function notAStream(type: string): VmdkError {
+  return new VmdkError('unsupported', 'target-is-a-stream', `${type} cannot be written to a pipe`, {
+    expected: 'raw or streamOptimized',
+    hint: 'Name a file in place of "-".',
   });
 }
 

@@ -1,0 +1,136 @@
+// What a conversion reads: a chain, or a raw file. Rule: a file is taken as raw only when that is said, since the guest
+// decides what a raw disk begins with, and could make it look like anything.
+import { posix } from 'node:path';
+import type { SectorSource } from '../block/sector-source.ts';
+import { eachNonZero } from '../block/zero-scan.ts';
+import type { Chain } from '../chain/chain.ts';
+import type { ChainOptions } from '../chain/chain-options.ts';
+import { openChain } from '../chain/open-chain.ts';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
+import { throwIfAborted, type TaskOptions } from '../core/task.ts';
+import { roundUp, SECTOR_BYTES, sectors } from '../core/units.ts';
+import { openFlatExtent } from '../extent/flat-extent.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import { storeFor } from '../storage/promises-file-store.ts';
+import { openStage, removeStage } from './staged-files.ts';
+
+export type SourceFormat = 'vmdk' | 'raw';
+
+export interface ConvertSource {
+  readonly source: SectorSource;
+  /** Undefined for a raw file. */
+  readonly chain: Chain | undefined;
+  readonly path: string;
+  close(): Promise<void>;
+}
+
+/** Bytes as they come, of a pipe for one; they are read once. */
+export type ByteStream = AsyncIterable<Uint8Array>;
+
+/** Where a stream is kept until its length is known: every disk begins with its size. */
+export interface SpoolPlace extends TaskOptions {
+  readonly folder: string;
+}
+
+/** Close it when done. @throws VmdkError whatever opening it finds; `raw-size` (usage) for a raw file of half sectors. */
+export async function openSource(
+  from: string | ByteStream,
+  format: SourceFormat,
+  options: ChainOptions,
+  spool: SpoolPlace,
+): Promise<ConvertSource> {
+  const store = storeFor(options.fs);
+  if (typeof from !== 'string') return openSpooled(store, from, spool);
+  if (format === 'raw') {
+    const source = await openRaw(store, from, from);
+    return { source, chain: undefined, path: from, close: () => source.close() };
+  }
+  try {
+    const chain = await openChain(from, 'read', options);
+    return { source: chain, chain, path: from, close: () => chain.close() };
+  } catch (error) {
+    if (!isVmdkError(error, 'not-a-vmdk')) throw error;
+    const hint = 'If it is the raw content of a disk, say so with --from raw.';
+    throw new VmdkError(
+      'corrupt',
+      'not-a-vmdk',
+      'this is not a VMDK disk',
+      { ...error.context, hint },
+      error,
+    );
+  }
+}
+
+async function openSpooled(store: FileStore, from: ByteStream, spool: SpoolPlace): Promise<ConvertSource> {
+  const { stage } = await openStage(store, spool.folder);
+  const path = posix.join(stage, 'input.raw');
+  try {
+    await spoolInto(store, path, from, spool);
+    const source = await openRaw(store, path, 'the input');
+    const close = async (): Promise<void> => {
+      await source.close();
+      await removeStage(store, stage);
+    };
+    return { source, chain: undefined, path, close };
+  } catch (error) {
+    await removeStage(store, stage).catch(() => {});
+    throw error;
+  }
+}
+
+/** Zeros become holes. */
+async function spoolInto(store: FileStore, path: string, from: ByteStream, task: TaskOptions): Promise<void> {
+  const file = await store.create(path);
+  try {
+    let end = 0;
+    for await (const piece of from) {
+      throwIfAborted(task);
+      const stretches: [number, number][] = [];
+      eachNonZero(piece, (start, stop) => stretches.push([start, stop]));
+      for (const [start, stop] of stretches) await file.write(piece.subarray(start, stop), end + start);
+      end += piece.length;
+      task.onProgress?.({ phase: 'reading', done: end, total: end, unit: 'bytes' });
+    }
+    await file.resize(end);
+  } finally {
+    await file.close();
+  }
+}
+
+/** `name` is what messages call it. */
+async function openRaw(store: FileStore, path: string, name: string): Promise<SectorSource> {
+  const file = await store.open(path, 'read');
+  try {
+    const size = await file.size();
+    if (size === 0 || size % SECTOR_BYTES !== 0) throw notSectors(name, size);
+    return await openFlatExtent(file, sectors(size / SECTOR_BYTES), sectors(0));
+  } catch (error) {
+    await file.close();
+    throw error;
+  }
+}
+
+/** Disks are whole sectors, and nothing is added to evidence without being asked. */
+function notSectors(path: string, size: number): VmdkError {
+  return new VmdkError('usage', 'raw-size', 'a raw disk is whole sectors', {
+    path,
+    found: `${size} bytes`,
+    expected: `a multiple of ${SECTOR_BYTES}`,
+    hint: `Fill it up with zeros first: truncate -s ${Math.max(SECTOR_BYTES, roundUp(size, SECTOR_BYTES))} FILE`,
+  });
+}
+
+/** Identities of every file that is read. */
+export async function identitiesOf(
+  store: FileStore,
+  sources: readonly (Chain | string)[],
+): Promise<ReadonlySet<string>> {
+  const paths = sources.flatMap((each) =>
+    typeof each === 'string'
+      ? [each]
+      : each.links.flatMap((link) => [link.path, ...link.extents.flatMap(({ extent }) => extent.path ?? [])]),
+  );
+  const found = new Set<string>();
+  for (const path of new Set(paths)) found.add((await store.resolve(path)).identity);
+  return found;
+}

@@ -1,0 +1,181 @@
+// New files that take long to make: made in a hidden folder beside their place, which names the process that works in
+// it, then put in place together. Rule: what stands under a final name is complete; a folder whose process is gone is
+// cleared by the next run here, and one whose process works is left alone.
+import { randomBytes } from 'node:crypto';
+import { posix } from 'node:path';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
+import { throwIfAborted, type TaskOptions } from '../core/task.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import { applyChangeSet } from './change-set.ts';
+import type { FileChange } from './file-change.ts';
+import { localRuns, type Runs } from './run-owner.ts';
+import { settleChangeSets } from './settle-changes.ts';
+import { removeIfThere } from './tidy.ts';
+
+const STAGE_NAME = /^\.convert-([0-9a-f]{8})-(\d{1,10})-(\d{1,20})-[0-9a-f]{16}\.part$/;
+/** Another run may be putting its own files in place in the same moment: that takes it milliseconds. */
+const TRIES = 50;
+const PAUSE_MS = 40;
+
+export interface StagedOptions extends TaskOptions {
+  /** Replace files that are there. Default false: refused. */
+  overwrite?: boolean | undefined;
+  /** Real paths and identities of files that must not be replaced, whatever is asked for. */
+  sources?: ReadonlySet<string> | undefined;
+  /** Survives a loss of power once done. Default true. */
+  durable?: boolean | undefined;
+  runs?: Runs | undefined;
+}
+
+/**
+ * Lets `make` make the files `names` in a folder it is given, then puts them into `folder` as one.
+ * @throws VmdkError `target-exists`, `target-is-source`, `target-is-no-file` (refused); `file-missing`; nothing is left
+ * of an attempt that failed or was stopped.
+ */
+export async function makeStaged<T>(
+  store: FileStore,
+  folder: string,
+  names: readonly string[],
+  make: (stage: string) => Promise<T>,
+  options: StagedOptions = {},
+): Promise<T> {
+  await assertPlaces(store, folder, names, options);
+  const { root, stage } = await openStage(store, folder, options.runs);
+  try {
+    const result = await make(stage);
+    if (options.durable !== false) await syncAll(store, stage, names);
+    throwIfAborted(options);
+    const there = await assertPlaces(store, folder, names, options);
+    await putInPlace(store, { root, stage, names, there }, options);
+    await removeStage(store, stage);
+    return result;
+  } catch (error) {
+    // What went wrong first matters more than a folder that is left.
+    await removeStage(store, stage).catch(() => {});
+    throw error;
+  }
+}
+
+/** A hidden folder in `folder` for work that has no place yet; what a killed run left in such a one is removed first. */
+export async function openStage(
+  store: FileStore,
+  folder: string,
+  runs: Runs = localRuns(),
+): Promise<{ root: string; stage: string }> {
+  const { path: root } = await store.resolve(folder);
+  await clearAbandoned(store, root, runs);
+  const { host, pid, started } = runs.self;
+  const random = randomBytes(8).toString('hex');
+  const stage = posix.join(root, `.convert-${host}-${pid}-${started}-${random}.part`);
+  await store.makeFolder(stage);
+  return { root, stage };
+}
+
+/** Which of `names` are there already and may be replaced. */
+async function assertPlaces(
+  store: FileStore,
+  folder: string,
+  names: readonly string[],
+  { overwrite, sources }: StagedOptions,
+): Promise<string[]> {
+  const there: string[] = [];
+  for (const name of names) {
+    const path = posix.join(folder, name);
+    if (!(await store.exists(path))) continue;
+    const { identity, kind } = await store.resolve(path);
+    if (kind !== 'file') {
+      throw new VmdkError('refused', 'target-is-no-file', 'the target is there and is no file', { path });
+    }
+    if (sources?.has(identity) === true) {
+      throw new VmdkError('refused', 'target-is-source', 'the target is a file of the disk that is read', {
+        path,
+      });
+    }
+    if (overwrite !== true) {
+      throw new VmdkError('refused', 'target-exists', 'the target exists already', {
+        path,
+        hint: 'Pass --force to replace it.',
+      });
+    }
+    there.push(name);
+  }
+  return there;
+}
+
+interface Placing {
+  readonly root: string;
+  readonly stage: string;
+  readonly names: readonly string[];
+  /** Names that are replaced. */
+  readonly there: readonly string[];
+}
+
+/** One file is one rename; several go through a journal, so that they come as one. */
+async function putInPlace(
+  store: FileStore,
+  { root, stage, names, there }: Placing,
+  options: StagedOptions,
+): Promise<void> {
+  const durable = options.durable ?? true;
+  const [only] = names;
+  if (names.length === 1) {
+    await store.rename(posix.join(stage, only!), posix.join(root, only!));
+    if (durable) await store.syncFolder(root);
+    return;
+  }
+  const changes: FileChange[] = [
+    ...there.map((name) => ({ kind: 'remove', path: posix.join(root, name) }) as const),
+    ...names.map(
+      (name) => ({ kind: 'rename', from: posix.join(stage, name), to: posix.join(root, name) }) as const,
+    ),
+  ];
+  const { runs } = options;
+  for (let tries = 1; ; tries++) {
+    try {
+      await settleChangeSets(store, root, { runs });
+      await applyChangeSet(store, { root, label: 'convert', changes, request: stage }, { durable, runs });
+      return;
+    } catch (error) {
+      if (!isVmdkError(error, 'run-in-progress') || tries >= TRIES) throw error;
+      throwIfAborted(options);
+      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (0.5 + Math.random())));
+    }
+  }
+}
+
+async function syncAll(store: FileStore, stage: string, names: readonly string[]): Promise<void> {
+  for (const name of names) {
+    const file = await store.open(posix.join(stage, name), 'update');
+    try {
+      await file.sync();
+    } finally {
+      await file.close();
+    }
+  }
+  await store.syncFolder(stage);
+}
+
+/** Folders of runs of this host that are gone; nothing else looks like one of ours by its name. */
+async function clearAbandoned(store: FileStore, root: string, runs: Runs): Promise<void> {
+  for (const name of await store.list(root)) {
+    const match = STAGE_NAME.exec(name);
+    if (match === null) continue;
+    const owner = { host: match[1]!, pid: Number(match[2]), started: match[3]! };
+    if (runs.stateOf(owner) !== 'gone') continue;
+    const path = posix.join(root, name);
+    try {
+      const found = await store.resolve(path);
+      // A link leads out: what is ours was made as a folder.
+      if (found.kind === 'folder' && found.path === path) await removeStage(store, path);
+    } catch (error) {
+      // Somebody else clears it as well, or nobody can: no reason to stop.
+      if (!isVmdkError(error)) throw error;
+    }
+  }
+}
+
+export async function removeStage(store: FileStore, stage: string): Promise<void> {
+  if (!(await store.exists(stage))) return;
+  for (const name of await store.list(stage)) await removeIfThere(store, posix.join(stage, name));
+  await store.removeFolder(stage);
+}
