@@ -10,7 +10,9 @@ import { COMMANDS } from '../../src/cli/commands.ts';
 import { headOf } from '../../src/cli/help.ts';
 import { bytes } from '../../src/core/units.ts';
 import { createDisk } from '../../src/operations/create-disk.ts';
+import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
 import { buildCommand, COMMAND, temporaryFolder } from '../support/command.ts';
+import { buildMachine } from '../support/machine-model.ts';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const readme = readFileSync(join(root, 'README.md'), 'utf8');
@@ -23,6 +25,7 @@ beforeAll(() => buildCommand());
 beforeEach(async () => {
   ({ folder, remove } = await temporaryFolder());
   await createDisk(join(folder, 'base.vmdk'), bytes(64 << 20));
+  await buildMachine(createNodeFileStore(), join(folder, 'golden'), { snapshots: false });
 });
 afterEach(() => remove());
 
@@ -44,6 +47,9 @@ describe('the README', () => {
     const script = ['set -e', `vmdkit() { "${process.execPath}" "${COMMAND}" "$@"; }`, ...lines].join('\n');
     const { stdout } = await run('bash', ['-c', script], { cwd: folder });
     expect(stdout).toContain('the chain is complete');
+    expect(stdout).toContain('20 of them linked clones');
+    expect(existsSync(join(folder, 'desk-06/desk-06.vmx'))).toBe(true);
+    expect(existsSync(join(folder, 'desk-07'))).toBe(false);
     const raw = await open(join(folder, 'web-01.raw'), 'r');
     const merged = Buffer.alloc(6);
     await raw.read(merged, 0, 6, 1 << 20);
