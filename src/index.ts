@@ -104,6 +104,21 @@ export {
   type LinkCheck,
   type Verdict,
 } from './operations/check-disk.ts';
+export {
+  planRepair,
+  type LeftFinding,
+  type PlannedFileRepair,
+  type PlannedPatch,
+  type RepairOptions,
+  type RepairPlan,
+} from './operations/plan-repair.ts';
+export {
+  applyRepair,
+  parseRepairPlan,
+  undoRepair,
+  type AppliedRepair,
+  type ApplyRepairOptions,
+} from './operations/apply-repair.ts';
 export type { ChainCheckOptions } from './chain/check-chain.ts';
 export type { FindingCount } from './grain/check-findings.ts';
 export {

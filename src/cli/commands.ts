@@ -1,6 +1,7 @@
 // Every command, declared. A new one is an entry here and a file in commands/; help, completion and the table in the
 // README follow.
 import { BASE_COMMANDS } from './base-commands.ts';
+import { CHECK } from './check-declaration.ts';
 import type { CommandSpec } from './command-module.ts';
 import type { OptionSpec } from './command.ts';
 import { UPKEEP_COMMANDS } from './upkeep-commands.ts';
@@ -86,21 +87,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     notes: ['JSON has the keys of `qemu-img map` and a file name for each run. Depth 0 is the disk itself.'],
     load: () => import('./commands/map.ts'),
   },
-  {
-    name: 'check',
-    summary: 'what is wrong with a disk or a chain: every finding, with its place; nothing is changed',
-    operands: [{ name: 'DISK' }],
-    options: [
-      { name: 'chain', summary: 'check every link below as well, and the chain as a whole' },
-      { name: 'deep', summary: 'inflate every compressed grain: reads all of it, proves all of it' },
-    ],
-    opensDisks: true,
-    examples: ['vmdkit check web-01.vmdk --chain', 'vmdkit check export.vmdk --deep --json'],
-    notes: [
-      'Exit codes: 0 sound (warnings and lost space included), 1 damaged, 3 something could not be checked. With -v every finding that is kept is shown, notes included. JSON has the keys of `qemu-img check` and more.',
-    ],
-    load: () => import('./commands/check.ts'),
-  },
+  CHECK,
   {
     name: 'cat',
     summary: 'the bytes the guest sees, to a pipe or a file',

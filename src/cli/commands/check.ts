@@ -8,6 +8,7 @@ import { EXIT } from '../failure.ts';
 import { plural, sizeText } from '../numbers.ts';
 import type { Paint } from '../output.ts';
 import { shownPath } from '../shown-path.ts';
+import { runRepair, wantsRepair } from './check-repair.ts';
 
 /** Findings shown of one code, unless --verbose asks for all. */
 const SHOWN_PER_CODE = 10;
@@ -15,6 +16,7 @@ const SEVERITIES = ['error', 'warning', 'info'] as const;
 const COLOURS = { error: 'red', warning: 'yellow', info: 'dim' } as const;
 
 export const run: CommandModule['run'] = async (args, context) => {
+  if (wantsRepair(args)) return runRepair(args, context);
   const options = await chainOptionsOf(args, context);
   const wanted = { chain: args.flag('chain'), deep: args.flag('deep') };
   const report = await context.withProgress((task) =>
@@ -106,7 +108,7 @@ function adviceLines(report: CheckReport): string[] {
   if (errors.length > 0) {
     lines.push(
       errors.every(({ repairable }) => repairable)
-        ? 'Do not write to it. Everything that is damaged can be put right from a copy in the file itself.'
+        ? 'Do not write to it. Everything that is damaged can be put right from a copy in the file itself: see --plan.'
         : 'Do not write to it. Copy all of its files first, then save what can be read.',
     );
   } else {

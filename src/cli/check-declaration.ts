@@ -1,0 +1,47 @@
+// How `vmdkit check` declares itself: the one command that looks, plans, mends and takes back.
+import type { CommandSpec } from './command-module.ts';
+
+export const CHECK: CommandSpec = {
+  name: 'check',
+  summary: 'what is wrong with a disk or a chain: every finding, with its place; and repairs, planned first',
+  operands: [{ name: 'DISK' }],
+  options: [
+    { name: 'chain', summary: 'check every link below as well, and the chain as a whole' },
+    { name: 'deep', summary: 'inflate every compressed grain: reads all of it, proves all of it' },
+    {
+      name: 'plan',
+      value: 'FILE',
+      summary: 'write to FILE what a repair would do; nothing else is changed',
+    },
+    {
+      name: 'fit-cid',
+      summary: 'plan: the parent as it is now is known to be the right one; take its CID',
+    },
+    { name: 'repair', value: 'FILE', summary: 'carry out the plan in FILE' },
+    {
+      name: 'undo-record',
+      value: 'FILE',
+      summary: 'repair: where what was there before is kept (default DISK.undo)',
+    },
+    { name: 'undo', value: 'FILE', summary: 'take a repair back by its record, byte for byte' },
+    {
+      name: 'locked',
+      value: 'WHAT',
+      choices: ['refuse', 'ignore'],
+      summary: 'repair, undo: locks that others have on the disk (default refuse)',
+    },
+  ],
+  opensDisks: true,
+  examples: [
+    'vmdkit check web-01.vmdk --chain',
+    'vmdkit check export.vmdk --deep --json',
+    'vmdkit check web-01.vmdk --plan web-01.plan',
+    'vmdkit check web-01.vmdk --repair web-01.plan',
+    'vmdkit check web-01.vmdk --undo web-01.vmdk.undo',
+  ],
+  notes: [
+    'A repair mends only what can be proved and invents no data; the plan says what stays, and why. It is refused when the disk has changed since, is in use, or has disks standing on it that would see other contents. A run that was killed is finished by running it again, or taken back with --undo.',
+    'Exit codes: 0 sound (warnings and lost space included), 1 damaged, 3 something could not be checked. With -v every finding that is kept is shown, notes included. JSON has the keys of `qemu-img check` and more.',
+  ],
+  load: () => import('./commands/check.ts'),
+};
