@@ -127,6 +127,7 @@ export {
   type ConvertedDisk,
   type ConvertOptions,
 } from './operations/convert-disk.ts';
+export { measureDisk, type MeasuredDisk, type MeasureOptions } from './operations/measure-disk.ts';
 export type { ByteStream, SourceFormat } from './operations/convert-source.ts';
 export type { FilledFile } from './operations/fill-disk.ts';
 export type { ConversionShape } from './operations/plan-conversion.ts';

@@ -4,6 +4,7 @@ import { BASE_COMMANDS } from './base-commands.ts';
 import { CHECK } from './check-declaration.ts';
 import type { CommandSpec } from './command-module.ts';
 import type { OptionSpec } from './command.ts';
+import { MEASURE_COMMAND } from './measure-command.ts';
 import { UPKEEP_COMMANDS } from './upkeep-commands.ts';
 
 const START: OptionSpec = { name: 'start', value: 'N', summary: 'first byte (default 0)' };
@@ -158,6 +159,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     load: () => import('./commands/convert.ts'),
   },
+  MEASURE_COMMAND,
   {
     name: 'create',
     summary: 'a new, empty disk; with --backing a new delta above a disk',

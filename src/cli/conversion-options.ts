@@ -4,17 +4,14 @@ import type { ConvertOptions } from '../operations/convert-disk.ts';
 import type { Arguments } from './parsed-arguments.ts';
 import { toSectors } from './sizes.ts';
 
+/** Those that both commands have. */
 export function conversionOptions(args: Arguments): Omit<ConvertOptions, 'fs'> {
   const grain = args.bytes('grain');
   return {
     from: args.text('from') === 'raw' || args.operand('SRC') === '-' ? 'raw' : 'vmdk',
     type: args.text('target-type'),
-    adapter: args.text('adapter'),
-    hardwareVersion: args.count('hardware-version'),
     grainSize: grain === undefined ? undefined : toSectors(grain, '--grain'),
     thin: args.flag('thin') || undefined,
-    preallocate: args.flag('preallocate') || undefined,
     level: args.count('level'),
-    salvage: args.flag('salvage'),
   };
 }

@@ -223,6 +223,20 @@ describe('convert', () => {
     expect((await readFile(join(folder, 'y.raw'))).equals(expected)).toBe(true);
   });
 
+  it('is measured before', async () => {
+    const measured = await json<{ required: number }>('measure', [
+      'measure',
+      chain.leaf,
+      '-O',
+      'streamOptimized',
+    ]);
+    await vmdkit(['convert', chain.leaf, 'leaf-x.vmdk', '-O', 'streamOptimized'], { cwd: folder });
+    expect((await stat(join(folder, 'leaf-x.vmdk'))).size).toBe(measured.required);
+    expect(await quietly(['measure', chain.leaf])).toBe(
+      `required size: ${CHAIN_BYTES}\nfully allocated size: ${CHAIN_BYTES}\n`,
+    );
+  });
+
   it('refuses what cannot be', async () => {
     const refused = async (...args: string[]) => {
       const { stderr, code } = await vmdkit(['convert', ...args], { cwd: folder });

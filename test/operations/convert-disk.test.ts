@@ -7,6 +7,7 @@ import type { Sectors } from '../../src/core/units.ts';
 import { checkDisk } from '../../src/operations/check-disk.ts';
 import { convertDisk, type ConvertOptions } from '../../src/operations/convert-disk.ts';
 import { createDelta } from '../../src/operations/create-delta.ts';
+import { measureDisk } from '../../src/operations/measure-disk.ts';
 import { localRuns } from '../../src/operations/run-owner.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
@@ -231,5 +232,29 @@ describe('a conversion that does not end well', () => {
       context: { path: '/d/source.raw', offset: SECTORS * 512 },
     });
     expect(await names()).toEqual(['source.raw']);
+  });
+});
+
+describe('measuring', () => {
+  it.each(TYPES)('tells the bytes of a %s disk before it is made, now and when it is full', async (type) => {
+    const options = { fs: store, from: 'raw', type, ...split(type) } as const;
+    const name = type === 'raw' ? 'x.raw' : 'x.vmdk';
+    const noise = Buffer.alloc(content.length);
+    for (let at = 0, state = 1; at < noise.length; at++) {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      noise[at] = state >>> 24;
+    }
+    await put('/d/noise.raw', noise);
+    for (const source of ['/d/source.raw', '/d/noise.raw']) {
+      const { required, fullyAllocated, written } = await measureDisk(source, { ...options, name });
+      const made = await convertDisk(source, `/d/${name}`, { ...options, overwrite: true });
+      const sizes = await Promise.all(made.files.map(async ({ path }) => (await store.resolve(path)).size));
+      expect(required).toBe(sizes.reduce((sum, size) => sum + size, 0));
+      expect(written).toBe(made.written);
+      // A stream of noise may need a little less than the worst that zlib promises.
+      const slack = type === 'streamOptimized' ? 512 * 200 : 0;
+      expect(fullyAllocated).toBeGreaterThanOrEqual(required);
+      if (source === '/d/noise.raw') expect(fullyAllocated - required).toBeLessThanOrEqual(slack);
+    }
   });
 });

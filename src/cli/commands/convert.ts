@@ -23,7 +23,14 @@ export const run: CommandModule['run'] = async (args, context) => {
     if (type.toLowerCase() !== 'streamoptimized') throw notAStream(type);
   } else assertTypeSaid(target, args);
   const chainOptions = await chainOptionsOf(args, context);
-  const options = { ...chainOptions, ...conversionOptions(args) };
+  const options = {
+    ...chainOptions,
+    ...conversionOptions(args),
+    adapter: args.text('adapter'),
+    hardwareVersion: args.count('hardware-version'),
+    preallocate: args.flag('preallocate') || undefined,
+    salvage: args.flag('salvage'),
+  };
   const converted = await context.withProgress((task) =>
     toStdout
       ? convertToStream(sourceOf(args, context), (data) => context.stdout.write(data), {
