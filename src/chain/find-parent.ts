@@ -238,6 +238,6 @@ function explain(child: ChildLink, hint: string, wanted: number, tried: readonly
     found: hint === '' ? 'no hint' : `"${hint}"`,
     expected: `a disk with CID ${printCid(wanted)}`,
     candidates,
-    hint: 'Tell where it is with --map FROM=TO, or name its folder with --allow FOLDER.',
+    hint: 'Tell where it is with --map FROM=TO, or name its folder with --allow FOLDER. If it moved for good: vmdkit relink.',
   });
 }

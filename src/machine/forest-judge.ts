@@ -96,7 +96,8 @@ export function changedBasesOf(
     const base = link.parent;
     const entry = changed.get(base.identity) ?? { base, children: [], candidates: new Set<string>() };
     entry.children.push({ path, expected: parentCid! });
-    for (const candidate of link.candidates) entry.candidates.add(candidate.path);
+    for (const candidate of link.candidates)
+      if (!standsOn(candidate.identity, base.identity, links)) entry.candidates.add(candidate.path);
     changed.set(base.identity, entry);
   }
   return [...changed.values()]
@@ -107,6 +108,17 @@ export function changedBasesOf(
       candidates: [...candidates].sort(compare),
     }))
     .sort((a, b) => compare(a.path, b.path));
+}
+
+/** A delta that nobody wrote to has the CID that its base had, and holds nothing of it: no copy as it was. */
+function standsOn(identity: string, base: string, links: ReadonlyMap<string, ParentLink>): boolean {
+  const seen = new Set<string>();
+  for (let at: string | undefined = identity; at !== undefined && !seen.has(at);) {
+    if (at === base) return true;
+    seen.add(at);
+    at = links.get(at)?.parent?.identity;
+  }
+  return false;
 }
 
 /** Leaves whose chains are longer than is usual, supported, or possible. */

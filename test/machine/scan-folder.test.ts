@@ -273,6 +273,14 @@ describe('a scan of what is broken', () => {
     });
   });
 
+  it('takes no delta of a changed base for a copy of it as it was', async () => {
+    // Nothing is written to it: it has the CID that everything below it had.
+    await createDelta('/ds/web-1/web-1-000001.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
+    await writeInto(store, '/ds/golden/golden.vmdk');
+    const { changedBases } = await scanFolder('/ds', { fs: store });
+    expect(changedBases).toMatchObject([{ path: '/ds/golden/golden.vmdk', candidates: [] }]);
+  });
+
   it('takes a fork that linked clones hold for no snapshot that was forgotten', async () => {
     await createDelta('/ds/web-1/web-1-000001.vmdk', '/ds/web-1/web-1.vmdk', { fs: store });
     await writeText(store, '/ds/web-1/web-1.vmx', vmxText('web-1', { 'scsi0:0': 'web-1-000001.vmdk' }));
