@@ -62,6 +62,9 @@ export function benchCases(folder, sizeMiB) {
       ours: () => run(node, [command, 'check', leafOf(folder, 1)]),
     },
     siblings(folder, 32, 30),
+    conversion(folder, 'a sparse disk to raw', leafOf(folder, 1), 'raw', 1.8),
+    conversion(folder, 'a chain of 32 to raw', leafOf(folder, 32), 'raw', 4),
+    ...streams(folder),
     clones(folder, 1, 0),
     clones(folder, 100, 5),
     clones(folder, 1000, 8),
@@ -121,4 +124,42 @@ function machines(folder, count, target) {
     peer: () => run('sh', ['-c', loop, 'sh', machine.folder, into]),
     ours: () => run(node, [command, ...args]),
   };
+}
+
+/** Whole conversions, ours durable; the peer syncs nothing. */
+function conversion(folder, title, from, type, target, prepare = () => {}) {
+  const [theirs, ours] = ['theirs.out', 'ours.out'].map((name) => join(folder, name));
+  const format = type === 'raw' ? ['-O', 'raw'] : ['-O', 'vmdk', '-o', `subformat=${type}`];
+  return {
+    title: `convert ${title}`,
+    target,
+    prepare: () => {
+      prepare();
+      for (const path of [theirs, ours]) rmSync(path, { force: true });
+    },
+    peer: () => run('qemu-img', ['convert', ...format, from, theirs]),
+    ours: () => run(node, [command, 'convert', from, ours, '-O', type, '-q']),
+  };
+}
+
+/** A smaller disk: compression takes its time. Level 6 on both sides. */
+function streams(folder) {
+  const [raw, stream] = ['small.raw', 'small.vmdk'].map((name) => join(folder, name));
+  const make = () => {
+    if (existsSync(stream)) return;
+    const text = Buffer.alloc(1 << 20);
+    const random = seeded(11);
+    for (let at = 0; at < text.length; at += 8) text.write(Math.floor(random() * 1e6).toString(36), at);
+    const file = openSync(raw, 'w');
+    for (let at = 0; at < 128; at++) {
+      text.write(String(at));
+      writeSync(file, text);
+    }
+    closeSync(file);
+    run('qemu-img', ['convert', '-O', 'vmdk', '-o', 'subformat=streamOptimized', raw, stream]);
+  };
+  return [
+    conversion(folder, 'a stream of 128 MiB to raw', stream, 'raw', 2.2, make),
+    conversion(folder, 'to streamOptimized, 128 MiB', stream, 'streamOptimized', 2.5, make),
+  ];
 }
