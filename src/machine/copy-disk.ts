@@ -1,17 +1,16 @@
 // A disk of its own with the contents of a chain: for full clones, and for disks that no delta can stand on. Rule: one
 // new file, or a descriptor and its flat file, made under the names that they keep; zeros are not stored.
 import { posix } from 'node:path';
-import { copySectors } from '../block/copy-sectors.ts';
 import { openChain } from '../chain/open-chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
 import { usageError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
-import { bytes, SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { RandomBytes } from '../format/content-id.ts';
 import { flatNameFor } from '../format/file-names.ts';
 import type { CloneBase } from '../operations/clone-bases.ts';
-import { createDisk } from '../operations/create-disk.ts';
+import type { DiskPlan, PlannedFile } from '../operations/disk-plan.ts';
 import type { NewFile } from '../operations/file-change.ts';
+import { fillDisk } from '../operations/fill-disk.ts';
 import { planDisk } from '../operations/plan-disk.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 
@@ -50,64 +49,39 @@ export function copyFiles(
 ): NewFile[] {
   const { base, createType, adapter } = copy;
   const name = `${stem}.vmdk`;
+  const { capacity } = base;
+  const planAt = (path: string): DiskPlan =>
+    planDisk({
+      path,
+      capacity,
+      createType,
+      adapterType: adapter,
+      ...(createType === 'vmfs' ? { thin: true } : {}),
+      random: options.random,
+    });
   if (createType === 'monolithicSparse') {
-    const make = (path: string): Promise<void> => copyIntoSparse(copy, path, options);
-    return [{ name, content: { make } }];
+    // Planned where it is made: the name of the file stands in it, and is the one that it keeps.
+    return [{ name, content: { make: (path) => fillFrom(copy, planAt(path).files, options) } }];
   }
-  const plan = planDisk({
-    path: posix.join('/', name),
-    capacity: base.capacity,
-    createType,
-    adapterType: adapter,
-    ...(createType === 'vmfs' ? { thin: true } : {}),
-    random: options.random,
-  });
-  const { path: _, ...descriptor } = plan.files.at(-1)!;
-  const make = (path: string): Promise<void> => copyIntoFlat(base, path, options);
+  const [flat, text] = planAt(posix.join('/', name)).files;
+  const { path: _, ...descriptor } = text!;
   return [
-    { name: flatNameFor(name), content: { make } },
+    { name: flatNameFor(name), content: { make: (path) => fillFrom(copy, [{ ...flat!, path }], options) } },
     { name, content: descriptor },
   ];
 }
 
-async function copyIntoSparse(
-  { base, adapter }: DiskCopy,
-  path: string,
-  options: ChainOptions & TaskOptions & { random: RandomBytes },
-): Promise<void> {
-  const { fs, random, signal } = options;
-  const capacity = bytes(base.capacity * SECTOR_BYTES);
-  await createDisk(path, capacity, { fs, random, adapter, durable: false });
-  const source = await openChain(base.path, 'read', { ...options, onFinding: undefined });
-  try {
-    // Without the options for the source: this is a new disk, alone.
-    const target = await openChain(path, 'update', { fs });
-    try {
-      await copySectors(source, (data, at) => target.write((at / SECTOR_BYTES) as Sectors, data), { signal });
-      await target.flush();
-    } finally {
-      await target.close();
-    }
-  } finally {
-    await source.close();
-  }
-}
-
-async function copyIntoFlat(
-  base: CloneBase,
-  path: string,
+/** Makes planned extents with the content of the base. */
+async function fillFrom(
+  { base }: DiskCopy,
+  planned: readonly PlannedFile[],
   options: ChainOptions & TaskOptions,
 ): Promise<void> {
   const { fs, signal } = options;
+  const store = storeFor(fs);
   const source = await openChain(base.path, 'read', { ...options, onFinding: undefined });
   try {
-    const file = await storeFor(fs).create(path);
-    try {
-      await file.resize(base.capacity * SECTOR_BYTES);
-      await copySectors(source, (data, at) => file.write(data, at), { signal });
-    } finally {
-      await file.close();
-    }
+    await fillDisk(planned, source, (path) => store.create(path), { signal });
   } finally {
     await source.close();
   }
