@@ -147,6 +147,10 @@ export { writePatch, type DifferenceWritten, type PatchWritten } from './operati
 export { applyPatch, type ApplyOptions, type PatchApplied } from './operations/apply-patch.ts';
 export { createDifferenceDelta, type DifferenceDeltaOptions } from './operations/difference-delta.ts';
 
+// Another size, and no more space than needed.
+export { resizeDisk, type ResizedDisk, type ResizeOptions } from './operations/resize-disk.ts';
+export { compactDisk, type CompactedDisk, type CompactOptions } from './operations/compact-disk.ts';
+
 // Descriptors as text.
 export { createTypeOf, parseDescriptor } from './format/descriptor.ts';
 export type {

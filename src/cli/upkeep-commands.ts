@@ -73,4 +73,47 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
     ],
     load: () => import('./commands/apply.ts'),
   },
+  {
+    name: 'resize',
+    summary: 'another size for a disk: larger, or smaller where its end is nothing but zeros',
+    operands: [{ name: 'DISK' }, { name: 'SIZE' }],
+    options: [
+      {
+        name: 'shrink',
+        summary: 'make it smaller; refused unless what is cut off is zeros, or with --force',
+      },
+      {
+        name: 'locked',
+        value: 'WHAT',
+        choices: ['refuse', 'ignore'],
+        summary: 'locks that others have on the disk (default refuse)',
+      },
+    ],
+    opensDisks: true,
+    examples: ['vmdkit resize data.vmdk 80G', 'vmdkit resize data.vmdk 20G --shrink'],
+    notes: [
+      'Only disks without a parent have a size of their own: a delta must be as large as its parent, and a disk that others stand on is refused. Partitions and file systems are not touched.',
+      'Flat files get longer or shorter where they are; sparse extents are written anew, which takes as much free space as they do.',
+    ],
+    load: () => import('./commands/resize.ts'),
+  },
+  {
+    name: 'compact',
+    summary: 'the files of a disk as small as what it holds: without zeros, without what its parent has',
+    operands: [{ name: 'DISK' }],
+    options: [
+      {
+        name: 'locked',
+        value: 'WHAT',
+        choices: ['refuse', 'ignore'],
+        summary: 'locks that others have on the disk (default refuse)',
+      },
+    ],
+    opensDisks: true,
+    examples: ['vmdkit compact web-01.vmdk'],
+    notes: [
+      'What the disk reads as stays the same, and so does its CID: disks that stand on it are as before. Sparse extents are written anew, which takes as much free space as they do at most; in flat files zeros become holes, where the file system can have them.',
+    ],
+    load: () => import('./commands/compact.ts'),
+  },
 ];

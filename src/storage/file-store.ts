@@ -51,6 +51,11 @@ export interface RandomAccessFile {
 export interface WritableFile extends RandomAccessFile {
   /** Writes all of `data` at byte `at`, growing the file when it ends past its length. */
   write(data: Uint8Array, at: number): Promise<void>;
+  /**
+   * Gives a range back to the file system, which then reads as zeros; the length stays. False where that is not
+   * possible, with nothing changed. Absent where it never is.
+   */
+  punchHole?(start: number, length: number): Promise<boolean>;
   /** Sets the length in bytes; what is added reads as zeros. */
   resize(size: number): Promise<void>;
   /** Returns once everything written so far would survive a loss of power. */

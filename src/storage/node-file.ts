@@ -36,6 +36,10 @@ export function nodeWritableFile(fd: number, path: string, options: NodeFileOpti
       assertPosition(size, 0);
       await file.use((open) => nodeCall('resize', path, (done) => fs.ftruncate(open, size, done)));
     },
+    punchHole: (start, length) => {
+      assertPosition(start, length);
+      return file.use(async (open) => (await options.natives())?.punchHole(open, start, length) ?? false);
+    },
     sync: () => file.use((open) => syncFd(path, open)),
   };
 }

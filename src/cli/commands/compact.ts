@@ -1,0 +1,23 @@
+// `vmdkit compact`: the files of a disk without zeros and without what its parent has. What it reads as stays the same.
+import { compactDisk } from '../../operations/compact-disk.ts';
+import type { CommandModule } from '../command-module.ts';
+import { chainOptionsOf } from '../disk-options.ts';
+import { EXIT } from '../failure.ts';
+import { sizeText } from '../numbers.ts';
+
+export const run: CommandModule['run'] = async (args, context) => {
+  const path = args.operand('DISK');
+  const options = await chainOptionsOf(args, context);
+  const locked = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
+  const done = await context.withProgress((task) => compactDisk(path, { ...options, ...task, locked }));
+  const { before, after, dropped, createType } = done;
+  if (context.format !== 'human') {
+    const facts = { filename: done.path, 'create-type': createType, before, after, dropped };
+    await context.printJson({ schema: 'vmdkit-compact/v1', ...facts });
+  } else {
+    context.talk(
+      `${path}: ${sizeText(before)} occupied before, ${sizeText(after)} now; ${sizeText(dropped)} of data dropped`,
+    );
+  }
+  return EXIT.done;
+};

@@ -1,0 +1,101 @@
+// resize and compact as a user runs them, and QEMU reads what they leave.
+import { stat } from 'node:fs/promises';
+import { join } from 'node:path';
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { openChain } from '../../src/chain/open-chain.ts';
+import { bytes, type Sectors } from '../../src/core/units.ts';
+import { createDisk } from '../../src/operations/create-disk.ts';
+import { buildCommand, json, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
+import { describeWithPeer } from '../support/peer-tools.ts';
+import { makeSmallChain } from '../support/small-chain.ts';
+
+const MIB = 1 << 20;
+let cwd: string;
+let remove: () => Promise<void>;
+
+beforeAll(() => buildCommand());
+beforeEach(async () => ({ folder: cwd, remove } = await temporaryFolder()));
+afterEach(() => remove());
+
+const run = async (...args: string[]) => {
+  const { stdout, stderr, code } = await vmdkit(args, { cwd });
+  return { stdout: stdout.toString(), stderr, code };
+};
+
+async function makeDisk(name: string, type: string): Promise<void> {
+  await createDisk(join(cwd, name), bytes(8 * MIB), { type });
+  const chain = await openChain(join(cwd, name), 'update');
+  await chain.write(2048 as Sectors, Buffer.alloc(256 << 10, 7));
+  await chain.write(8192 as Sectors, Buffer.alloc(256 << 10, 0));
+  await chain.close();
+}
+
+describe('resize', () => {
+  it('makes a disk larger, and smaller when its end is zeros', async () => {
+    await makeDisk('a.vmdk', 'monolithicSparse');
+    expect(await run('resize', 'a.vmdk', '16M')).toEqual({
+      stdout: '',
+      stderr: 'a.vmdk: 8 MiB (8,388,608 bytes) before, 16 MiB (16,777,216 bytes) now\n',
+      code: 0,
+    });
+    const shrunk = await json('resize', ['resize', 'a.vmdk', '2M', '--shrink'], { cwd });
+    expect(shrunk).toMatchObject({ before: 16 * MIB, after: 2 * MIB });
+    const used = await run('resize', 'a.vmdk', '1056k', '--shrink');
+    expect(used).toMatchObject({ stdout: '', code: 4 });
+    expect(used.stderr).toContain('what would be cut off is in use (sector 2112 of the disk)');
+    expect(await run('resize', 'a.vmdk', '1056k')).toMatchObject({ code: 4 });
+    expect(await run('resize', 'a.vmdk', '1056k', '--shrink', '--force', '-q')).toEqual({
+      stdout: '',
+      stderr: '',
+      code: 0,
+    });
+    expect(await run('resize', 'a.vmdk', '100')).toMatchObject({ code: 2 });
+  });
+
+  it('refuses deltas, and disks that others stand on, by their names', async () => {
+    await makeSmallChain(cwd);
+    const delta = await run('resize', 'leaf.vmdk', '16M');
+    expect(delta).toMatchObject({ stdout: '', code: 4 });
+    expect(delta.stderr).toContain('a delta must be as large as its parent');
+    const base = await run('resize', 'base.vmdk', '16M');
+    expect(base).toMatchObject({ stdout: '', code: 4 });
+    expect(base.stderr).toContain('mid.vmdk');
+  });
+});
+
+describe('compact', () => {
+  it('gives back what zeros took', async () => {
+    await makeDisk('a.vmdk', 'monolithicSparse');
+    const { size } = await stat(join(cwd, 'a.vmdk'));
+    const done = await run('compact', 'a.vmdk');
+    expect(done).toMatchObject({ stdout: '', code: 0 });
+    expect(done.stderr).toMatch(/^a\.vmdk: .* occupied before, .* now; 256 KiB of data dropped\n$/);
+    expect((await stat(join(cwd, 'a.vmdk'))).size).toBe(size - (256 << 10));
+    expect(await json('compact', ['compact', 'a.vmdk'], { cwd })).toMatchObject({ dropped: 0 });
+  });
+
+  it('leaves what every disk of a chain holds', async () => {
+    const chain = await makeSmallChain(cwd);
+    for (const name of ['base.vmdk', 'mid.vmdk', 'leaf.vmdk'])
+      await quietly(['compact', name, '-q'], { cwd });
+    const { stdout } = await vmdkit(['cat', chain.leaf]);
+    expect(stdout.equals(chain.contents)).toBe(true);
+  });
+});
+
+describeWithPeer(['qemu-img'], 'beside qemu-img', ({ 'qemu-img': qemuImg }) => {
+  it.each(['monolithicSparse', 'monolithicFlat', 'twoGbMaxExtentSparse', 'vmfs'])(
+    'a resized and compacted %s disk is sound',
+    async (type) => {
+      await makeDisk('a.vmdk', type);
+      await makeDisk('b.vmdk', type);
+      await quietly(['resize', 'a.vmdk', '3G', '-q'], { cwd });
+      await quietly(['compact', 'a.vmdk', '-q'], { cwd });
+      const info = JSON.parse(await qemuImg.ok(['info', '--output=json', 'a.vmdk'], { cwd })) as {
+        'virtual-size': number;
+      };
+      expect(info['virtual-size']).toBe(3 * 2 ** 30);
+      await qemuImg.ok(['compare', 'a.vmdk', 'b.vmdk'], { cwd });
+    },
+  );
+});
