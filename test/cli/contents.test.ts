@@ -266,6 +266,22 @@ describe('convert', () => {
     expect((await readdir(folder)).filter((name) => /copy|convert/.test(name))).toEqual([]);
   });
 
+  it('leaves no target when it is killed, and the next run clears what is left', async () => {
+    const path = join(folder, 'thick.vmdk');
+    await createDisk(path, bytes(256 * MIB), { type: 'monolithicFlat', preallocate: true });
+    const hidden = async () => (await readdir(folder)).filter((name) => name.startsWith('.convert-'));
+    const begun = async (): Promise<void> => {
+      while ((await hidden()).length === 0) await pause(2);
+    };
+    const args = ['convert', path, 'copy.vmdk', '-O', 'vmfs', '--no-native'];
+    const { code } = await vmdkit(args, { cwd: folder, stop: { when: begun, signal: 'SIGKILL' } });
+    expect(code).toBe(null);
+    expect((await readdir(folder)).filter((name) => name.startsWith('copy'))).toEqual([]);
+    expect(await hidden()).toHaveLength(1);
+    expect((await vmdkit(['convert', chain.leaf, 'small.raw'], { cwd: folder })).code).toBe(0);
+    expect(await hidden()).toEqual([]);
+  });
+
   it('reports progress as JSON lines, plain lines or not at all', async () => {
     const target = join(folder, 'leaf.raw');
     const run = (mode: string) =>
