@@ -119,6 +119,8 @@ export {
   type AppliedRepair,
   type ApplyRepairOptions,
 } from './operations/apply-repair.ts';
+export { recoverDisk, type RecoverOptions, type RecoverReport } from './operations/recover.ts';
+export type { LostPart } from './operations/recover-stream.ts';
 export type { ChainCheckOptions } from './chain/check-chain.ts';
 export type { FindingCount } from './grain/check-findings.ts';
 export {

@@ -1,4 +1,4 @@
-// How `vmdkit check` declares itself: the one command that looks, plans, mends and takes back.
+// How the commands for damaged disks declare themselves: check, which looks, plans, mends and takes back, and recover.
 import type { CommandSpec } from './command-module.ts';
 
 export const CHECK: CommandSpec = {
@@ -44,4 +44,26 @@ export const CHECK: CommandSpec = {
     'Exit codes: 0 sound (warnings and lost space included), 1 damaged, 3 something could not be checked. With -v every finding that is kept is shown, notes included. JSON has the keys of `qemu-img check` and more.',
   ],
   load: () => import('./commands/check.ts'),
+};
+
+export const RECOVER: CommandSpec = {
+  name: 'recover',
+  summary: 'what can be read of a disk that lost its descriptor, or of a damaged stream, as something new',
+  operands: [{ name: 'SRC', many: true }],
+  options: [
+    { name: 'to', short: 'o', value: 'DST', summary: 'what is made: never an existing file' },
+    { name: 'parent', value: 'DISK', summary: 'the disk below, of a delta that lost its descriptor' },
+  ],
+  opensDisks: true,
+  examples: [
+    'vmdkit recover web-01-flat.vmdk -o web-01.vmdk',
+    'vmdkit recover web-01-s00*.vmdk -o web-01.vmdk',
+    'vmdkit recover web-01-000001-delta.vmdk -o web-01-000001.vmdk --parent web-01.vmdk',
+    'vmdkit recover broken-export.vmdk -o saved.raw',
+  ],
+  notes: [
+    'Extents that lost their descriptor get a new one beside them: sizes and types from the files, the CID from the disks that stand on it. A streamOptimized file that is damaged or cut short is saved grain by grain into a raw file; a grain counts only when its checksum is right.',
+    'Sources are only read, and nothing is invented: what could not be recovered is listed, and the exit code is then 1.',
+  ],
+  load: () => import('./commands/recover.ts'),
 };

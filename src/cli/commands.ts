@@ -1,7 +1,7 @@
 // Every command, declared. A new one is an entry here and a file in commands/; help, completion and the table in the
 // README follow.
 import { BASE_COMMANDS } from './base-commands.ts';
-import { CHECK } from './check-declaration.ts';
+import { CHECK, RECOVER } from './check-declaration.ts';
 import type { CommandSpec } from './command-module.ts';
 import type { OptionSpec } from './command.ts';
 import { MEASURE_COMMAND } from './measure-command.ts';
@@ -89,6 +89,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     load: () => import('./commands/map.ts'),
   },
   CHECK,
+  RECOVER,
   {
     name: 'cat',
     summary: 'the bytes the guest sees, to a pipe or a file',

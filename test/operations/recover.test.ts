@@ -1,0 +1,171 @@
+// Recovering disks: descriptors made anew from every kind of extent, streams saved by their markers, and what is lost
+// listed, never invented. Sources stay byte for byte.
+import { expect, it } from 'vitest';
+import { openChain } from '../../src/chain/open-chain.ts';
+import { readBytes } from '../../src/block/byte-access.ts';
+import { isVmdkError } from '../../src/core/errors.ts';
+import { bytes } from '../../src/core/units.ts';
+import { checkDisk } from '../../src/operations/check-disk.ts';
+import { recoverDisk, type RecoverOptions } from '../../src/operations/recover.ts';
+import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { CID, cowdImage, descriptorFor, seSparseImage, sparseImage, streamImage } from './check-images.ts';
+import { expectHolds, type Files } from './repair-bench.ts';
+
+const DST = '/vm/disk.vmdk';
+const bare = (): Buffer => {
+  const { bytes: image } = sparseImage();
+  return image.fill(0, 512, 21 * 512);
+};
+
+async function recover(files: Files, sources: string[], options: RecoverOptions = {}, target = DST) {
+  const store = createMemoryFileStore(files);
+  const report = await recoverDisk(sources, target, { ...options, fs: store });
+  await expectHolds(store, files);
+  return { store, report };
+}
+
+async function failureOf(work: Promise<unknown>): Promise<string> {
+  const error: unknown = await work.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  return isVmdkError(error) ? error.code : String(error);
+}
+
+const BASE = {
+  '/vm/base.vmdk': descriptorFor('vmfs', 5000, 'VMFS', 'base-flat.vmdk'),
+  '/vm/base-flat.vmdk': Buffer.alloc(5000 * 512, 1),
+};
+
+it.each<[string, Files, string[], string, RecoverOptions]>([
+  ['a flat extent', { '/vm/disk-flat.vmdk': Buffer.alloc(51200, 1) }, ['/vm/disk-flat.vmdk'], 'vmfs', {}],
+  ['a sparse extent', { '/vm/lost.vmdk': bare() }, ['/vm/lost.vmdk'], 'monolithicSparse', {}],
+  [
+    'the parts of a split disk, in whatever order',
+    { '/vm/disk-s001.vmdk': bare(), '/vm/disk-s002.vmdk': bare() },
+    ['/vm/disk-s002.vmdk', '/vm/disk-s001.vmdk'],
+    'twoGbMaxExtentSparse',
+    {},
+  ],
+  [
+    'an ESX delta whose parent is named',
+    { ...BASE, '/vm/disk-delta.vmdk': cowdImage().bytes },
+    ['/vm/disk-delta.vmdk'],
+    'vmfsSparse',
+    { parent: '/vm/base.vmdk' },
+  ],
+  [
+    'a seSparse extent above nothing known',
+    {
+      '/vm/disk-sesparse.vmdk': seSparseImage().bytes,
+      '/vm/base.vmdk': descriptorFor('vmfs', 40000, 'VMFS', 'base-flat.vmdk'),
+      '/vm/base-flat.vmdk': Buffer.alloc(40000 * 512, 1),
+    },
+    ['/vm/disk-sesparse.vmdk'],
+    'seSparse',
+    { parent: '/vm/base.vmdk' },
+  ],
+])('gives %s a descriptor that is sound', async (_, files, sources, type, options) => {
+  const { store, report } = await recover(files, sources, options);
+  expect(report).toMatchObject({ made: 'descriptor', 'create-type': type });
+  const { verdict, problems } = await checkDisk(DST, { fs: store });
+  expect({ verdict, problems: problems.filter(({ severity }) => severity === 'error') }).toEqual({
+    verdict: 'sound',
+    problems: [],
+  });
+  expect(report.lost.map(({ what }) => what)).toContainEqual(expect.stringContaining('disk database'));
+});
+
+it('takes the CID from the disks that stand on the lost one', async () => {
+  const child = descriptorFor('vmfs', 100, 'VMFS', 'c-flat.vmdk', {
+    cid: 7,
+    parentCid: CID,
+    parentFileNameHint: 'disk.vmdk',
+  });
+  const { report } = await recover(
+    { '/vm/disk-flat.vmdk': Buffer.alloc(51200, 1), '/vm/child.vmdk': child },
+    ['/vm/disk-flat.vmdk'],
+  );
+  expect(report.cid).toBe('12345678');
+  expect(report.lost.some(({ what }) => what.includes('CID'))).toBe(false);
+});
+
+it('refuses what it would have to invent', async () => {
+  const delta = { '/vm/disk-delta.vmdk': cowdImage().bytes, ...BASE };
+  expect(await failureOf(recover(delta, ['/vm/disk-delta.vmdk']))).toBe('parent-unknown');
+  const other = { ...delta, '/vm/base.vmdk': descriptorFor('vmfs', 4000, 'VMFS', 'base-flat.vmdk') };
+  expect(await failureOf(recover(other, ['/vm/disk-delta.vmdk'], { parent: '/vm/base.vmdk' }))).toBe(
+    'parent-does-not-fit',
+  );
+  const gap = { '/vm/disk-s001.vmdk': bare(), '/vm/disk-s003.vmdk': bare() };
+  expect(await failureOf(recover(gap, Object.keys(gap)))).toBe('extent-missing');
+  expect(await failureOf(recover({ '/vm/x.bin': Buffer.alloc(9000) }, ['/vm/x.bin']))).toBe(
+    'nothing-to-recover',
+  );
+  expect(
+    await failureOf(
+      recover({ '/vm/disk-flat.vmdk': Buffer.alloc(512), [DST]: Buffer.from('x') }, ['/vm/disk-flat.vmdk']),
+    ),
+  ).toBe('target-exists');
+  expect(
+    await failureOf(
+      recover(
+        { '/vm/disk-flat.vmdk': Buffer.alloc(512), '/a/x': Buffer.alloc(1) },
+        ['/vm/disk-flat.vmdk'],
+        {},
+        '/a/d.vmdk',
+      ),
+    ),
+  ).toBe('extent-elsewhere');
+});
+
+/** What the sound stream holds. */
+async function contents(): Promise<Buffer> {
+  const chain = await openChain('/vm/s.vmdk', 'read', {
+    fs: createMemoryFileStore({ '/vm/s.vmdk': streamImage().bytes }),
+  });
+  const data = Buffer.alloc(chain.capacity * 512);
+  await readBytes(chain, bytes(0), data);
+  await chain.close();
+  return data;
+}
+
+async function saved(stream: Buffer) {
+  const { store, report } = await recover({ '/vm/s.vmdk': stream }, ['/vm/s.vmdk'], {}, '/vm/out.raw');
+  const file = await store.open('/vm/out.raw', 'read');
+  const data = Buffer.alloc(await file.size());
+  await file.readExactly(data, 0);
+  await file.close();
+  expect((await store.list('/vm')).sort()).toEqual(['out.raw', 's.vmdk']);
+  return { lost: report.lost, data };
+}
+
+it('saves a stream whose directory and footer are gone, whole', async () => {
+  const image = streamImage();
+  const { lost, data } = await saved(image.bytes.subarray(0, image.directory * 512));
+  expect(lost).toEqual([]);
+  expect(data.equals(await contents())).toBe(true);
+});
+
+it('saves a stream that was cut short up to there, and lists the rest', async () => {
+  const image = streamImage();
+  const { lost, data } = await saved(image.bytes.subarray(0, image.sectorOf(515) * 512 + 40));
+  expect(lost).toEqual([
+    { what: expect.stringContaining('cut short') as string, start: 513 * 128, count: (1100 - 513) * 128 },
+  ]);
+  const whole = await contents();
+  const end = 513 * 65536;
+  expect(data.subarray(0, end).equals(whole.subarray(0, end))).toBe(true);
+  expect(data.subarray(end).every((byte) => byte === 0)).toBe(true);
+});
+
+it('goes on behind a damaged grain, and lists what may be missing', async () => {
+  const image = streamImage();
+  image.bytes.fill(0xee, image.sectorOf(3) * 512 + 20, image.sectorOf(3) * 512 + 60);
+  const { lost, data } = await saved(image.bytes);
+  expect(lost).toEqual([
+    { what: expect.stringContaining('cannot be read') as string, start: 128, count: 511 * 128 },
+  ]);
+  const whole = await contents();
+  expect(data.subarray(512 * 65536).equals(whole.subarray(512 * 65536))).toBe(true);
+});
