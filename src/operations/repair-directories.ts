@@ -45,8 +45,10 @@ export async function mendDirectories(
   const gdOffset = header.gdOffset ?? 0;
   const rgdOffset = header.rgdOffset;
   if (rgdOffset === undefined || rgdOffset === gdOffset) return undefined;
-  const primary = await readDirectory(mend, shape, gdOffset);
-  const copy = await readDirectory(mend, shape, rgdOffset);
+  // As far apart as VMware's layout has them: then both are where they belong, whatever they hold.
+  const regular = gdOffset - rgdOffset === shape.directorySectors + shape.tables * shape.tableSectors;
+  const primary = await readDirectory(mend, shape, gdOffset, regular);
+  const copy = await readDirectory(mend, shape, rgdOffset, regular);
   if (primary === undefined && copy === undefined) return undefined;
   if (primary === undefined) {
     await findDirectory(mend, shape, copy!, 'primary');
@@ -60,13 +62,18 @@ export async function mendDirectories(
   return { primary, copy };
 }
 
-/** Undefined when the directory is not within the file, or not one entry of it can be a table. */
-async function readDirectory(mend: ExtentMend, shape: Shape, offset: number): Promise<Directory | undefined> {
+/** Undefined when it is not within the file, or, unless it is `certain` to stand there, no entry can be a table. */
+async function readDirectory(
+  mend: ExtentMend,
+  shape: Shape,
+  offset: number,
+  certain: boolean,
+): Promise<Directory | undefined> {
   const entries = await readEntries(mend.file, offset, shape.tables);
   if (entries === undefined) return undefined;
   const size = await mend.file.size();
   const lost = entries.some((entry) => entry > 0) && !entries.some((entry) => isTable(shape, entry, size));
-  return lost ? undefined : { offset, entries };
+  return lost && !certain ? undefined : { offset, entries };
 }
 
 /**
