@@ -79,7 +79,10 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a lock of ours', ({ 'qemu-img': qemu,
   /** `vmdkit write` that has its locks and waits for data. */
   async function writing(): Promise<ChildProcess> {
     const child = spawn(process.execPath, [COMMAND, 'write', disk, '--offset', '0']);
-    await until(async () => (await findLocks(store, disk)).length === 2);
+    await until(async () => {
+      const kinds = (await findLocks(store, disk)).map(({ kind }) => kind);
+      return kinds.includes('vmware-lck') && kinds.includes('qemu-ofd');
+    });
     return child;
   }
 
