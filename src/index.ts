@@ -152,6 +152,7 @@ export { createDifferenceDelta, type DifferenceDeltaOptions } from './operations
 // Another size, and no more space than needed.
 export { resizeDisk, type ResizedDisk, type ResizeOptions } from './operations/resize-disk.ts';
 export { compactDisk, type CompactedDisk, type CompactOptions } from './operations/compact-disk.ts';
+export { renameDisk, type RenamedDisk, type RenameOptions } from './machine/rename-disk.ts';
 
 // Descriptors as text.
 export { createTypeOf, parseDescriptor } from './format/descriptor.ts';

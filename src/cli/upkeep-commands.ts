@@ -116,4 +116,26 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
     ],
     load: () => import('./commands/compact.ts'),
   },
+  {
+    name: 'rename',
+    summary: 'another name or folder for a disk, its extents and the hints of what stands on it',
+    operands: [{ name: 'OLD' }, { name: 'NEW' }],
+    options: [
+      {
+        name: 'locked',
+        value: 'WHAT',
+        choices: ['refuse', 'ignore'],
+        summary: 'locks that others have on the disks (default refuse)',
+      },
+    ],
+    opensDisks: true,
+    examples: [
+      'vmdkit rename golden.vmdk golden-2024.vmdk',
+      'vmdkit rename lab/golden.vmdk archive/golden.vmdk',
+    ],
+    notes: [
+      'NEW ends in .vmdk, in a folder that exists, on the same file system. The disks that stand on OLD are found around it and by its register. A disk that a machine names is refused: with --force it is renamed, and the .vmx is yours to change.',
+    ],
+    load: () => import('./commands/rename.ts'),
+  },
 ];

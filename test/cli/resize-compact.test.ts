@@ -1,4 +1,4 @@
-// resize and compact as a user runs them, and QEMU reads what they leave.
+// resize, compact and rename as a user runs them, and QEMU reads what they leave.
 import { stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -80,6 +80,24 @@ describe('compact', () => {
       await quietly(['compact', name, '-q'], { cwd });
     const { stdout } = await vmdkit(['cat', chain.leaf]);
     expect(stdout.equals(chain.contents)).toBe(true);
+  });
+});
+
+describe('rename', () => {
+  it('renames a disk with its extents, and what stands on it follows', async () => {
+    const chain = await makeSmallChain(cwd);
+    expect(await run('rename', 'mid.vmdk', 'middle.vmdk')).toEqual({
+      stdout: '',
+      stderr: 'mid.vmdk: now middle.vmdk, 1 file renamed; 1 disk relinked\n',
+      code: 0,
+    });
+    const { stdout } = await vmdkit(['cat', chain.leaf]);
+    expect(stdout.equals(chain.contents)).toBe(true);
+    const done = await json<{ files: unknown[] }>('rename', ['rename', 'base.vmdk', 'b.vmdk'], { cwd });
+    expect(done.files).toHaveLength(1);
+    expect((await vmdkit(['cat', chain.leaf])).stdout.equals(chain.contents)).toBe(true);
+    expect(await run('rename', 'b.vmdk', 'leaf.vmdk')).toMatchObject({ stdout: '', code: 4 });
+    expect(await run('rename', 'b.vmdk', 'b.img')).toMatchObject({ stdout: '', code: 2 });
   });
 });
 

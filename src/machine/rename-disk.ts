@@ -1,0 +1,207 @@
+// Another name or folder for a disk: its descriptor and extents, and the hints of what stands on it, in one change set.
+// Rule: no CID and no content changes, so that everything that stood on the disk still does.
+import { posix } from 'node:path';
+import { openChain } from '../chain/open-chain.ts';
+import type { ChainOptions } from '../chain/chain-options.ts';
+import type { Chain } from '../chain/chain.ts';
+import { usageError, VmdkError } from '../core/errors.ts';
+import type { TaskOptions } from '../core/task.ts';
+import type { ExtentLine } from '../format/descriptor.ts';
+import { editDescriptor, type DescriptorEdits } from '../format/edit-descriptor.ts';
+import { printDescriptor } from '../format/print-descriptor.ts';
+import { applyChangeSet } from '../operations/change-set.ts';
+import type { FileChange } from '../operations/file-change.ts';
+import { parentHintFor } from '../operations/parent-hint.ts';
+import { settleAround } from '../operations/settle-around.ts';
+import { filesOfDisk, withLocks } from '../operations/with-locks.ts';
+import type { FileStore } from '../storage/file-store.ts';
+import { storeFor } from '../storage/promises-file-store.ts';
+import { descriptorChange } from './descriptor-change.ts';
+import type { ForestDisk } from './forest.ts';
+import { findSharers, forgetSharers, recordSharers, type Sharers } from './sharers.ts';
+
+export interface RenameOptions extends TaskOptions, ChainOptions {
+  /** Go on although machines name the disk, or registered disks cannot be looked at. Default false. */
+  force?: boolean | undefined;
+}
+
+export interface RenamedDisk {
+  readonly from: string;
+  readonly to: string;
+  readonly files: readonly { readonly from: string; readonly to: string }[];
+  /** Disks whose hints were written anew. */
+  readonly relinked: readonly { readonly path: string; readonly hint: string }[];
+  readonly notes: readonly string[];
+}
+
+interface Renaming {
+  readonly chain: Chain;
+  readonly to: string;
+  readonly files: RenamedDisk['files'];
+  readonly lines: readonly ExtentLine[];
+  readonly children: readonly ForestDisk[];
+}
+
+/**
+ * Renames the disk `path` to `target`, a file name of a disk in an existing folder of the same file system.
+ * @throws VmdkError `disk-of-machine`, `base-has-children`, `not-renamable`, `target-exists`, `change-tracking`,
+ * `disk-locked` (refused); nothing is changed then.
+ */
+export async function renameDisk(
+  path: string,
+  target: string,
+  options: RenameOptions = {},
+): Promise<RenamedDisk> {
+  if (!/[^/]\.vmdk$/i.test(target))
+    throw usageError(`${target} is no name of a disk`, 'It must end in .vmdk.');
+  const store = storeFor(options.fs);
+  await settleAround(store, path);
+  const chain = await openChain(path, 'read', options);
+  try {
+    const to = posix.join((await store.resolve(posix.dirname(target))).path, posix.basename(target));
+    const { allow, confine, pathMap, signal } = options;
+    const sharers = await findSharers(store, chain.leaf.path, { allow, confine, pathMap, signal });
+    if (options.force !== true) assertFree(chain, sharers);
+    const children = sharers.disks.filter(({ parent }) => parent === sharers.path);
+    const renaming = { chain, to, ...newNames(chain, to), children };
+    const locked = [...filesOfDisk(chain.leaf), ...children.flatMap(({ files }) => files)];
+    const others = options.locked === 'ignore' ? 'ignore' : 'refuse';
+    const relinked = await withLocks(store, locked, () => carryOut(store, renaming, options), { others });
+    const notes = [...sharers.notes, ...(await moveRegister(store, renaming))];
+    return { from: chain.leaf.path, to, files: renaming.files, relinked, notes };
+  } finally {
+    await chain.close();
+  }
+}
+
+function assertFree({ leaf }: Chain, { forest, unconfirmed }: Sharers): void {
+  const machines = forest.disks.find(({ identity }) => identity === leaf.identity)?.machines ?? [];
+  if (machines.length > 0) {
+    throw new VmdkError('refused', 'disk-of-machine', 'machines name this disk, and would not find it', {
+      path: leaf.path,
+      found: machines.join(', '),
+      expected: 'no machine',
+      hint: 'Rename it with --force, then write the new name into the .vmx (and the .vmsd) by hand.',
+    });
+  }
+  if (unconfirmed.length === 0) return;
+  throw new VmdkError('refused', 'base-has-children', 'what may stand on the disk cannot be looked at', {
+    path: leaf.path,
+    found: unconfirmed.map((one) => `${one.path} (${one.reason})`).join(', '),
+    expected: 'disks that can be relinked',
+    hint: 'Let it look with --allow FOLDER; --force renames all the same, and vmdkit relink mends them later.',
+  });
+}
+
+/** Where each file goes, and the extent lines that say so. */
+function newNames({ leaf }: Chain, to: string): Pick<Renaming, 'files' | 'lines'> {
+  const { descriptor } = leaf;
+  if (descriptor.changeTrackPath !== undefined) {
+    throw new VmdkError('refused', 'change-tracking', 'the disk has change tracking, in a file by its name', {
+      path: leaf.path,
+      field: 'changeTrackPath',
+      found: descriptor.changeTrackPath,
+      hint: 'Turn change tracking off in the machine first; the next backup will then be a full one.',
+    });
+  }
+  const [oldStem, newStem] = [leaf.path, to].map((path) => posix.basename(path).replace(/\.vmdk$/i, ''));
+  const files = [{ from: leaf.path, to }];
+  const lines = leaf.extents.map(({ extent, line }) => {
+    if (extent.path === undefined) return line;
+    const name = posix.basename(extent.path);
+    if (line.fileName !== name || posix.dirname(extent.path) !== posix.dirname(leaf.path)) {
+      if (extent.path === leaf.path) return { ...line, fileName: posix.basename(to) };
+      throw new VmdkError('refused', 'not-renamable', 'an extent of the disk is not beside its descriptor', {
+        path: leaf.path,
+        line: line.line,
+        found: extent.path,
+        expected: 'extents in the folder of the descriptor',
+      });
+    }
+    const rest = name.startsWith(oldStem!) ? newStem! + name.slice(oldStem!.length) : name;
+    const place = posix.join(posix.dirname(to), rest);
+    if (extent.path !== leaf.path && !files.some(({ from }) => from === extent.path)) {
+      files.push({ from: extent.path, to: place });
+    }
+    return { ...line, fileName: rest };
+  });
+  return { files, lines };
+}
+
+async function carryOut(
+  store: FileStore,
+  renaming: Renaming,
+  options: RenameOptions,
+): Promise<RenamedDisk['relinked']> {
+  const { chain, to, files, lines, children } = renaming;
+  const { leaf } = chain;
+  const edits: DescriptorEdits = { extents: lines, ...ownHint(chain, to) };
+  const changes: FileChange[] = files
+    .filter(({ from }) => leaf.embedded || from !== leaf.path)
+    .filter(({ from, to: place }) => from !== place)
+    .map(({ from, to: place }) => ({ kind: 'rename', from, to: place }));
+  if (!leaf.embedded) {
+    const text = printDescriptor(editDescriptor(leaf.descriptor, edits));
+    changes.push({ kind: 'remove', path: leaf.path }, { kind: 'create', path: to, file: text });
+  }
+  const relinked: { path: string; hint: string }[] = [];
+  for (const child of children) {
+    const style = child.hint?.startsWith('/') === true ? 'absolute' : 'relative';
+    const hint = parentHintFor(style, posix.dirname(child.path), to);
+    const change = await descriptorChange(store, child.path, { parentFileNameHint: hint });
+    if (change === undefined) continue;
+    changes.push(change);
+    relinked.push({ path: child.path, hint });
+  }
+  const root = posix.dirname(leaf.path);
+  const otherRoots = [...new Set([to, ...children.map((child) => child.path)].map(posix.dirname))];
+  const set = { label: 'rename', root, otherRoots, request: JSON.stringify(['rename', leaf.path, to]) };
+  if (!leaf.embedded) {
+    await applyChangeSet(store, { ...set, changes }, { signal: options.signal });
+    return relinked;
+  }
+  // A text inside a file cannot change in the same set that moves the file. So first the disk's own hint becomes one that
+  // holds in both places; what the text calls the file itself follows at the end, and no reader goes by that.
+  const parent = chain.links[1];
+  const moves = edits.parentFileNameHint !== undefined && parent !== undefined;
+  const edit = async (path: string, each: DescriptorEdits): Promise<void> => {
+    const change = await descriptorChange(store, path, each);
+    if (change === undefined) return;
+    await applyChangeSet(store, { ...set, root: posix.dirname(path), otherRoots: [], changes: [change] });
+  };
+  if (moves) await edit(leaf.path, { parentFileNameHint: parent.path });
+  try {
+    await applyChangeSet(store, { ...set, changes }, { signal: options.signal });
+  } catch (error) {
+    const hint = leaf.descriptor.parentFileNameHint;
+    if (moves && hint !== undefined) await edit(leaf.path, { parentFileNameHint: hint }).catch(() => {});
+    throw error;
+  }
+  await edit(to, edits);
+  return relinked;
+}
+
+/** The disk's own hint, when it moves to another folder. */
+function ownHint({ leaf, links }: Chain, to: string): DescriptorEdits {
+  const parent = links[1];
+  const hint = leaf.descriptor.parentFileNameHint;
+  if (parent === undefined || posix.dirname(to) === posix.dirname(leaf.path)) return {};
+  if (hint?.startsWith('/') === true) return {};
+  return { parentFileNameHint: parentHintFor('relative', posix.dirname(to), parent.path) };
+}
+
+/** The registers beside the parent and beside the disk say where it is now. */
+async function moveRegister(store: FileStore, { chain, to, children }: Renaming): Promise<string[]> {
+  const { leaf, links } = chain;
+  const notes: (string | undefined)[] = [];
+  const parent = links[1]?.path;
+  if (parent !== undefined) {
+    notes.push((await recordSharers(store, parent, [to])).note);
+    notes.push((await forgetSharers(store, parent, [leaf.path])).note);
+  }
+  const paths = children.map(({ path }) => path);
+  if (paths.length > 0) {
+    notes.push((await recordSharers(store, to, paths)).note);
+  }
+  return notes.filter((note) => note !== undefined);
+}

@@ -1,0 +1,100 @@
+// A renamed disk holds what it held, and so does everything that stands on it, in whatever folder.
+import { describe, expect, it } from 'vitest';
+import { openChain } from '../../src/chain/open-chain.ts';
+import { wholeOf } from '../../src/block/read-runs.ts';
+import { bytes, SECTOR_BYTES, type Sectors } from '../../src/core/units.ts';
+import { renameDisk } from '../../src/machine/rename-disk.ts';
+import { createDelta } from '../../src/operations/create-delta.ts';
+import { createDisk } from '../../src/operations/create-disk.ts';
+import { localRuns } from '../../src/operations/run-owner.ts';
+import { settleAround } from '../../src/operations/settle-around.ts';
+import type { FileStore } from '../../src/storage/file-store.ts';
+import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { pattern } from '../support/chain-model.ts';
+import { createCrashStore } from '../support/crash-store.ts';
+
+async function contents(fs: FileStore, path: string): Promise<string> {
+  const chain = await openChain(path, 'read', { fs });
+  const all = Buffer.alloc(chain.capacity * SECTOR_BYTES);
+  await chain.read(wholeOf(chain), all);
+  await chain.close();
+  return all.toString('latin1');
+}
+
+/** /vms/base/{base,mid}.vmdk and two children of mid: one beside it, one in /vms/lab. */
+async function makeTree(fs: FileStore, type: string): Promise<void> {
+  for (const folder of ['/vms', '/vms/base', '/vms/lab', '/vms/other']) await fs.makeFolder(folder);
+  await createDisk('/vms/base/base.vmdk', bytes(1 << 20), { fs });
+  const base = await openChain('/vms/base/base.vmdk', 'update', { fs });
+  await base.write(0 as Sectors, pattern(100 * SECTOR_BYTES, 3));
+  await base.close();
+  await createDelta('/vms/base/mid.vmdk', '/vms/base/base.vmdk', { fs, type });
+  const mid = await openChain('/vms/base/mid.vmdk', 'update', { fs });
+  await mid.write(300 as Sectors, pattern(100 * SECTOR_BYTES, 4));
+  await mid.close();
+  await createDelta('/vms/base/a.vmdk', '/vms/base/mid.vmdk', { fs });
+  await createDelta('/vms/lab/b.vmdk', '/vms/base/mid.vmdk', { fs });
+}
+
+describe('renameDisk', () => {
+  for (const type of ['monolithicSparse', 'vmfsSparse', 'twoGbMaxExtentSparse']) {
+    it.each(['/vms/base/new.vmdk', '/vms/other/mid.vmdk'])(
+      `takes all of a ${type} delta to %s, and its children follow`,
+      async (to) => {
+        const fs = createMemoryFileStore();
+        await makeTree(fs, type);
+        const before = await contents(fs, '/vms/lab/b.vmdk');
+        const { relinked, files } = await renameDisk('/vms/base/mid.vmdk', to, { fs });
+        expect(relinked.map(({ path }) => path).sort()).toEqual(['/vms/base/a.vmdk', '/vms/lab/b.vmdk']);
+        expect(files).toHaveLength(type === 'monolithicSparse' ? 1 : 2);
+        for (const path of [to, '/vms/base/a.vmdk', '/vms/lab/b.vmdk'])
+          expect(await contents(fs, path)).toBe(before);
+        const left = (await fs.list('/vms/base')).filter(
+          (name) => name.startsWith('mid') || name.startsWith('.vmdkit-change'),
+        );
+        expect(left).toEqual([]);
+        const chain = await openChain(to, 'read', { fs });
+        const stem = to.slice(to.lastIndexOf('/') + 1, -'.vmdk'.length);
+        for (const { fileName } of chain.leaf.descriptor.extents)
+          expect(fileName).toMatch(new RegExp(`^${stem}[.-]`));
+        await chain.close();
+      },
+    );
+  }
+
+  it("takes nobody else's place, and no name that is none", async () => {
+    const fs = createMemoryFileStore();
+    await makeTree(fs, 'vmfsSparse');
+    await expect(renameDisk('/vms/base/mid.vmdk', '/vms/base/a.vmdk', { fs })).rejects.toMatchObject({
+      kind: 'refused',
+    });
+    await expect(renameDisk('/vms/base/mid.vmdk', '/vms/other', { fs })).rejects.toMatchObject({
+      kind: 'usage',
+    });
+    expect(await contents(fs, '/vms/lab/b.vmdk')).toBe(await contents(fs, '/vms/base/a.vmdk'));
+  });
+
+  it.each(['monolithicSparse', 'vmfsSparse'])(
+    'is whole or not at all when the power goes: %s',
+    async (type) => {
+      for (let cut = 0; ; cut += 7) {
+        const fs = await createCrashStore();
+        await makeTree(fs, type);
+        const before = await contents(fs, '/vms/lab/b.vmdk');
+        fs.settle();
+        fs.crashAt(cut);
+        const failed = await renameDisk('/vms/base/mid.vmdk', '/vms/other/new.vmdk', { fs }).then(
+          () => undefined,
+          (error: unknown) => error,
+        );
+        if (failed === undefined) break;
+        for await (const found of fs.afterCrash(cut, 3)) {
+          const runs = { self: localRuns().self, stateOf: () => 'gone' as const };
+          await settleAround(found, '/vms/base/mid.vmdk', { runs });
+          expect(await contents(found, '/vms/lab/b.vmdk')).toBe(before);
+          expect(await contents(found, '/vms/base/a.vmdk')).toBe(before);
+        }
+      }
+    },
+  );
+});
