@@ -34,7 +34,7 @@ export interface ChangePlan {
   readonly notes: string[];
   readonly changes: FileChange[];
   /** Done before the changes, under the same locks; stopped, it leaves the machine as it was for every reader. */
-  readonly work: { readonly files: readonly string[]; run(): Promise<void> }[];
+  readonly work: { readonly files: readonly string[]; readonly run: () => Promise<void> }[];
   /** Edits of the .vmx by key. */
   readonly vmxEdits: Record<string, string | null>;
   /** The .vmsd as it will be; undefined while it stays. */
