@@ -152,7 +152,12 @@ export { createDifferenceDelta, type DifferenceDeltaOptions } from './operations
 // Another size, and no more space than needed.
 export { resizeDisk, type ResizedDisk, type ResizeOptions } from './operations/resize-disk.ts';
 export { compactDisk, type CompactedDisk, type CompactOptions } from './operations/compact-disk.ts';
+<<<<<<< HEAD
 export { renameDisk, type RenamedDisk, type RenameOptions } from './machine/rename-disk.ts';
+=======
+export type { StageOptions } from './operations/stage-changes.ts';
+export type { ExtentShape } from './operations/disk-plan.ts';
+>>>>>>> 6c3ed85 (repo: export the types that exported ones name)
 
 // Descriptors as text.
 export { createTypeOf, parseDescriptor } from './format/descriptor.ts';
@@ -302,6 +307,7 @@ export type {
   RelinkReport,
   RelinkRequest,
 } from './machine/relink-types.ts';
+export type { WalkOptions } from './machine/scan-walk.ts';
 
 // File systems to work on.
 export { createNodeFileStore, type NodeFileStoreOptions } from './storage/node-file-store.ts';
@@ -320,6 +326,7 @@ export type {
   StoredKind,
   WritableFile,
 } from './storage/file-store.ts';
+export type { LockHost } from './storage/node-lock-host.ts';
 
 // Errors, findings, tasks, units.
 export { isVmdkError, VmdkError, type ErrorContext, type ErrorKind } from './core/errors.ts';
