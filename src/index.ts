@@ -152,12 +152,9 @@ export { createDifferenceDelta, type DifferenceDeltaOptions } from './operations
 // Another size, and no more space than needed.
 export { resizeDisk, type ResizedDisk, type ResizeOptions } from './operations/resize-disk.ts';
 export { compactDisk, type CompactedDisk, type CompactOptions } from './operations/compact-disk.ts';
-<<<<<<< HEAD
 export { renameDisk, type RenamedDisk, type RenameOptions } from './machine/rename-disk.ts';
-=======
 export type { StageOptions } from './operations/stage-changes.ts';
 export type { ExtentShape } from './operations/disk-plan.ts';
->>>>>>> 6c3ed85 (repo: export the types that exported ones name)
 
 // Descriptors as text.
 export { createTypeOf, parseDescriptor } from './format/descriptor.ts';
