@@ -71,6 +71,8 @@ it('gives exit code 1 when damage stays, with the reason', async () => {
 it('refuses a plan of another state, a file in the way, and options that do not go together', async () => {
   await run('disk.vmdk', '--plan', 'p.json');
   expect(await run('disk.vmdk', '--plan', 'p.json')).toMatchObject({ code: 4 });
+  expect(await run('disk.vmdk', '--plan', 'p.json', '--force')).toMatchObject({ code: 0 });
+  expect(await run('disk.vmdk', '--plan', 'disk.vmdk', '--force')).toMatchObject({ code: 3 });
   const plan = JSON.parse(await readFile(join(folder, 'p.json'), 'utf8')) as RepairPlan;
   await writeFile(join(folder, 'q.json'), JSON.stringify({ ...plan, files: [] }));
   const refused = await run('disk.vmdk', '--repair', 'q.json');

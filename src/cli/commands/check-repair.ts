@@ -19,6 +19,8 @@ import { refuseToBreakSharers } from '../sharers.ts';
 import { assertNotGuarded } from '../../machine/guard-file.ts';
 import { shownPath } from '../shown-path.ts';
 
+/** The largest repair in base64, with room to spare. */
+const MOST_PLAN_BYTES = 256 << 20;
 const WAYS = ['plan', 'repair', 'undo'] as const;
 
 /** Whether one of the three was asked for. @throws VmdkError `usage` when more than one was. */
@@ -53,7 +55,7 @@ export async function runRepair(args: Arguments, context: CommandContext): Promi
     return EXIT.done;
   }
   const file = args.text('repair')!;
-  const plan = parseRepairPlan(await readWhole(context.store, file), file);
+  const plan = await readPlan(file, context);
   await refuseTo('this repair', plan['changes-content']);
   const done = await context.withProgress((task) =>
     applyRepair(disk, plan, {
@@ -69,12 +71,23 @@ export async function runRepair(args: Arguments, context: CommandContext): Promi
   return plan['verdict-after'] === 'damaged' ? EXIT.no : EXIT.done;
 }
 
+/** @throws VmdkError `not-a-repair-plan` for any other file. */
+async function readPlan(file: string, { store }: CommandContext): Promise<RepairPlan> {
+  const { size } = await store.resolve(file);
+  if (size > MOST_PLAN_BYTES) throw usageError(`${file} is too long for a plan of a repair`);
+  return parseRepairPlan(await readWhole(store, file), file);
+}
+
 async function runPlan(args: Arguments, context: CommandContext, file: string): Promise<number> {
-  if (!context.force && (await context.store.exists(file))) {
-    throw new VmdkError('refused', 'target-exists', 'the file for the plan exists', {
-      path: file,
-      hint: 'Choose another name, or pass --force to replace it.',
-    });
+  if (await context.store.exists(file)) {
+    if (!context.force) {
+      throw new VmdkError('refused', 'target-exists', 'the file for the plan exists', {
+        path: file,
+        hint: 'Choose another name, or pass --force to replace an older plan.',
+      });
+    }
+    // By a slip of the hand it may be the disk itself.
+    await readPlan(file, context);
   }
   const options = await chainOptionsOf(args, context);
   const wanted = { chain: args.flag('chain'), deep: args.flag('deep'), fitCid: args.flag('fit-cid') };
