@@ -9,7 +9,7 @@ interface Question {
 
 export class Claims {
   readonly #grainSize: number;
-  readonly #questions: Question[] = [];
+  #questions: Question[] = [];
   #sorted = false;
 
   /** In sectors. */
@@ -17,29 +17,27 @@ export class Claims {
     this.#grainSize = grainSize;
   }
 
-  get size(): number {
-    return this.#questions.length;
-  }
-
-  /** Whether anybody but `grain` takes the grain's worth of sectors at `start`. */
+  /** Whether anybody but `grain` takes the grain's worth of sectors at `start`: two places at most for each grain. */
   ask(start: number, grain: number): void {
     this.#questions.push({ start, grain, taken: false });
     this.#sorted = false;
   }
 
-  /** Questions are claims as well: two grains that one place may be given to keep each other from it. */
+  /**
+   * Questions are claims as well: two grains that one place may be given to keep each other from it. What is left has
+   * no neighbours that reach into it, so that everything after this costs the same for any damage.
+   */
   settle(): void {
-    this.#questions.sort((a, b) => a.start - b.start || a.grain - b.grain);
-    this.#sorted = true;
-    for (const [index, one] of this.#questions.entries()) {
-      for (let next = index + 1; next < this.#questions.length; next++) {
-        const other = this.#questions[next]!;
-        if (other.start >= one.start + this.#grainSize) break;
-        if (other.grain === one.grain) continue;
-        one.taken = true;
-        other.taken = true;
-      }
+    const all = this.#questions.sort((a, b) => a.start - b.start || a.grain - b.grain);
+    for (const [index, one] of all.entries()) {
+      const before = nextOther(all, index, -1);
+      const after = nextOther(all, index, 1);
+      one.taken = [before, after].some(
+        (other) => other !== undefined && Math.abs(other.start - one.start) < this.#grainSize,
+      );
     }
+    this.#questions = all.filter(({ taken }) => !taken);
+    this.#sorted = true;
   }
 
   /** Something takes `count` sectors from `start` on; `grain` undefined for what is no grain. */
@@ -54,9 +52,8 @@ export class Claims {
 
   isTaken(start: number, grain: number): boolean {
     if (!this.#sorted) throw new RangeError('ask first, settle, then look');
-    for (let at = this.#indexFrom(start); this.#questions[at]?.start === start; at++)
-      if (this.#questions[at]!.grain === grain) return this.#questions[at]!.taken;
-    return true;
+    const question = this.#questions[this.#indexFrom(start)];
+    return question?.start !== start || question.grain !== grain || question.taken;
   }
 
   /** Index of the first question that is not before `start`. */
@@ -70,4 +67,11 @@ export class Claims {
     }
     return low;
   }
+}
+
+/** The nearest question of another grain; a grain asks twice at most, so it is near. */
+function nextOther(all: readonly Question[], index: number, step: 1 | -1): Question | undefined {
+  let at = index + step;
+  while (all[at]?.grain === all[index]!.grain) at += step;
+  return all[at];
 }

@@ -19,13 +19,21 @@ export function hasCode({ findings }: Pick<ExtentMend, 'findings'>, ...codes: re
   return findings.some(({ code }) => codes.includes(code));
 }
 
+/** As `check` has it: no directory of a disk is longer. */
+const LARGEST_TABLE_BYTES = 64 << 20;
+
 /** Table entries from sector `sector` on; undefined when the file ends before. */
 export async function readEntries(
   file: RandomAccessFile,
   sector: number,
   count: number,
 ): Promise<Uint32Array | undefined> {
-  if (sector < 1 || sector * SECTOR_BYTES + count * 4 > (await file.size())) return undefined;
+  if (
+    count * 4 > LARGEST_TABLE_BYTES ||
+    sector < 1 ||
+    sector * SECTOR_BYTES + count * 4 > (await file.size())
+  )
+    return undefined;
   const bytes = Buffer.alloc(count * 4);
   await file.readExactly(bytes, sector * SECTOR_BYTES);
   return decodeTable(bytes);

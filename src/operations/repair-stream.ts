@@ -59,7 +59,7 @@ async function mendMarkers({ file, findings, task }: ExtentMend, header: SparseH
   if (gdOffset === undefined) return;
   const { tables, tableSectors } = shapeOf(header);
   const entries = await readEntries(file, gdOffset, tables);
-  const places = new Set([...(entries ?? [])].filter((entry) => entry > ZERO_GRAIN));
+  const places = new Set(entries?.filter((entry) => entry > ZERO_GRAIN));
   for (const { code, offset, repairable } of findings) {
     if (code !== 'MARKER' || !repairable || offset === undefined) continue;
     const behind = offset / SECTOR_BYTES + 1;
