@@ -43,11 +43,12 @@ export class PairedChains {
 
   /** Owns neither chain. */
   static async of(store: FileStore, a: Chain, b: Chain): Promise<PairedChains> {
-    const identities = new Map<string, string>();
-    for (const { extent } of [...a.links, ...b.links].flatMap(({ extents }) => extents)) {
-      if (extent.path === undefined || identities.has(extent.path)) continue;
-      identities.set(extent.path, (await store.resolve(extent.path)).identity);
-    }
+    const extents = [...a.links, ...b.links].flatMap((link) => link.extents);
+    const paths = [...new Set(extents.flatMap(({ extent }) => extent.path ?? []))];
+    const known = await Promise.all(
+      paths.map(async (path) => [path, (await store.resolve(path)).identity] as const),
+    );
+    const identities = new Map(known);
     return new PairedChains(a, b, identities);
   }
 
