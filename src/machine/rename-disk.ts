@@ -154,7 +154,9 @@ async function carryOut(
     relinked.push({ path: child.path, hint });
   }
   const root = posix.dirname(leaf.path);
-  const otherRoots = [...new Set([to, ...children.map((child) => child.path)].map(posix.dirname))];
+  const otherRoots = [
+    ...new Set([to, ...children.map((child) => child.path)].map((path) => posix.dirname(path))),
+  ];
   const set = { label: 'rename', root, otherRoots, request: JSON.stringify(['rename', leaf.path, to]) };
   if (!leaf.embedded) {
     await applyChangeSet(store, { ...set, changes }, { signal: options.signal });

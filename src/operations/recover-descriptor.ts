@@ -103,7 +103,10 @@ async function lookAt(context: OpenContext, path: string, folder: string): Promi
         const { capacity } = parseSeSparseHeader(first, place.path);
         return { ...base, sectors: capacity, type: 'SESPARSE', createType: 'seSparse', isDelta: true };
       }
-      default:
+      case 'change-tracking':
+      case 'descriptor':
+      case 'unfinished-sparse':
+      case 'unknown':
         return flat(place.path, size, name.role, base);
     }
   } finally {
