@@ -1,5 +1,6 @@
-// How the tests run: two workers at most, in processes of their own, since tests open files, locks and sockets.
-// VMDKIT_TEST_REPORT names a file that gets the results as JSON as well; .ci/run reads it.
+// How the tests run: three workers, since on two cores many tests wait for a disk or a child, and in processes of their
+// own, since tests open files, locks and sockets. VMDKIT_TEST_REPORT names a file that gets the results as JSON as
+// well; .ci/run reads it.
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
@@ -23,7 +24,7 @@ export default defineConfig({
     // A worker keeps its modules from file to file: nothing in src has state of its own.
     isolate: false,
     sequence: { sequencer: LongestFirst },
-    maxWorkers: 2,
+    maxWorkers: 3,
     allowOnly: false,
     reporters: report === undefined ? ['default'] : ['default', ['json', { outputFile: report }]],
     coverage: { provider: 'v8', include: ['src/**/*.ts'], reporter: ['text-summary', 'html'] },
