@@ -1,5 +1,5 @@
 // What is compared with what: each case gives the peer's work and ours as functions that run to their end.
-import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
+import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { leafOf, run, seeded } from './images.js';
