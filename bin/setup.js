@@ -46,7 +46,13 @@ async function buildDist(always) {
     .filter((name) => name.endsWith('.ts'))
     .map((name) => join('src', name))
     .sort();
-  const wanted = fingerprint([...sources, 'tsconfig.json', 'tsconfig.build.json', 'package-lock.json']);
+  const wanted = fingerprint([
+    ...sources,
+    'tsconfig.json',
+    'tsconfig.build.json',
+    'package.json',
+    'package-lock.json',
+  ]);
   if (!always && existsSync(at('dist')) && stampOf('build') === wanted) return;
   console.log('setup: building dist (tsc)');
   const fresh = `dist-${process.pid}`;
@@ -72,7 +78,8 @@ async function joinModules(folder) {
   const { rolldown } = await import('rolldown');
   const joined = `${folder}-joined`;
   try {
-    const input = { index: join(folder, 'index.js'), 'cli/main': join(folder, 'cli/main.js') };
+    const input = { 'cli/main': join(folder, 'cli/main.js') };
+    for (const name of publicEntries()) input[name] = join(folder, `${name}.js`);
     // Dependencies that are found at run time; yargs' parser is small and is joined in.
     const external = ['koffi'];
     // Of packages only what is used: the parser's index would bring tables for the width of every character.
@@ -93,6 +100,14 @@ async function joinModules(folder) {
   } finally {
     rmSync(joined, { recursive: true, force: true });
   }
+}
+
+/** What package.json lets others import: `./dist/fixture.js` is `fixture`. */
+function publicEntries() {
+  const { exports } = JSON.parse(readFileSync(at('package.json'), 'utf8'));
+  return Object.values(exports).flatMap((target) =>
+    typeof target === 'string' ? [] : [target.default.replace(/^\.\/dist\/|\.js$/g, '')],
+  );
 }
 
 /** Names and contents of these files, as one hash: a checkout sets file times as it likes, so times say nothing. */
