@@ -306,6 +306,10 @@ export type {
 } from './machine/relink-types.ts';
 export type { WalkOptions } from './machine/scan-walk.ts';
 
+// Looking into what disks hold.
+export { readPartitions } from './examine/partitions.ts';
+export type { PartitionRow, PartitionTable } from './examine/partition-types.ts';
+
 // File systems to work on.
 export { createNodeFileStore, type NodeFileStoreOptions } from './storage/node-file-store.ts';
 export { createMemoryFileStore } from './storage/memory-file-store.ts';

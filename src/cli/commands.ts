@@ -4,6 +4,7 @@ import { BASE_COMMANDS } from './base-commands.ts';
 import { CHECK, RECOVER } from './check-declaration.ts';
 import type { CommandSpec } from './command-module.ts';
 import type { OptionSpec } from './command.ts';
+import { LOOK_COMMANDS } from './look-commands.ts';
 import { MEASURE_COMMAND } from './measure-command.ts';
 import { UPKEEP_COMMANDS } from './upkeep-commands.ts';
 
@@ -345,6 +346,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     load: () => import('./commands/write.ts'),
   },
+  ...LOOK_COMMANDS,
   ...UPKEEP_COMMANDS,
   {
     name: 'completion',
