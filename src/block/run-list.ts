@@ -1,5 +1,6 @@
 // What is where, as runs of sectors in guest order, held as columns: one run costs numbers, never an object.
 // A list covers [start, end) without gaps; neighbours that continue one another are one run.
+import type { VmdkError } from '../core/errors.ts';
 import type { Sectors } from '../core/units.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { SectorRange } from './sector-range.ts';
@@ -15,6 +16,8 @@ export interface DataOrigin {
   readonly path: string;
   /** True when a run is (part of) one compressed grain; its `offset` is then that of the grain's header. */
   readonly compressed: boolean;
+  /** Why nothing of it can be read, where that is known beforehand: then `read` fails with it. */
+  readonly lost?: VmdkError;
   /**
    * Reads `into.length` bytes of sectors that lie at byte `offset`. `sector` is the first of them as the extent
    * counts; it means something only to a compressed origin, which finds and proves the grain by it.

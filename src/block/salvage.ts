@@ -30,11 +30,11 @@ export interface SalvagingSource extends SectorSource {
 export function salvagingSource(source: SectorSource): SalvagingSource {
   const given = new Map<number, LostRange>();
   const note = (start: number, count: number, error: unknown): void => {
-    if (!isLoss(error)) throw error;
+    if (!isVmdkError(error)) throw error;
     const known = given.get(start);
     if (known === undefined || known.count < count) given.set(start, { start, count, error });
   };
-  const map = async (range: SectorRange): Promise<RunList> => {
+  const mapWithin = async (range: SectorRange): Promise<RunList> => {
     let count = Math.min(range.count, MAP_AT_ONCE);
     for (;;) {
       try {
@@ -47,6 +47,7 @@ export function salvagingSource(source: SectorSource): SalvagingSource {
         }
         // Up to the end of the unit, so that the next question begins at the next one.
         count = Math.min(range.count, MAP_UNIT - (range.start % MAP_UNIT));
+        if (!isLoss(error)) throw error;
         note(range.start, count, error);
         const runs = new RunList(range.start);
         runs.addZero(count);
@@ -54,6 +55,7 @@ export function salvagingSource(source: SectorSource): SalvagingSource {
       }
     }
   };
+  const map = async (range: SectorRange): Promise<RunList> => withoutLost(await mapWithin(range), note);
   const read = async (range: SectorRange, into: Uint8Array): Promise<void> => {
     try {
       await readMapped({ map }, range, into);
@@ -76,6 +78,23 @@ export function salvagingSource(source: SectorSource): SalvagingSource {
     lost: () => merged([...given.values()].sort((a, b) => a.start - b.start)),
     close: () => Promise.resolve(),
   };
+}
+
+/** What is known to be lost becomes zeros, each stretch as one. */
+function withoutLost(runs: RunList, note: (start: number, count: number, error: VmdkError) => void): RunList {
+  const readable = new RunList(runs.start, runs.length);
+  let lost = false;
+  for (let index = 0; index < runs.length; index++) {
+    const [start, count] = [runs.startAt(index), runs.endAt(index) - runs.startAt(index)];
+    const error = runs.originAt(index)?.lost;
+    if (error === undefined) readable.addPart(runs, index, start, count);
+    else {
+      lost = true;
+      note(start, count, error);
+      readable.addZero(count, runs.depthAt(index));
+    }
+  }
+  return lost ? readable : runs;
 }
 
 /** Damage and failing media; not a mistake of ours, nor a wish to stop. */

@@ -1,11 +1,13 @@
 // Opens a chain, leaf first: each link is proved against the one above before the next is looked for. Only the leaf of
 // a chain opened for `update` can be written; the links below have no way to be.
-import { VmdkError } from '../core/errors.ts';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Disk, WritableDisk } from '../disk/disk.ts';
 import { openDiskIn } from '../disk/open-disk.ts';
 import { openContext, type OpenContext } from '../disk/open-options.ts';
 import { openWritableDiskIn } from '../disk/open-writable-disk.ts';
+import type { Extent } from '../extent/extent.ts';
+import { lostExtent } from '../extent/lost-extent.ts';
 import { printCid, NO_PARENT_CID } from '../format/content-id.ts';
 import { MOST_LINKS, MOST_SUPPORTED_LINKS, type ChainOptions } from './chain-options.ts';
 import { MergedSource, type Chain } from './chain.ts';
@@ -34,10 +36,11 @@ export async function openChain(
   const place = await context.guard.assertNamedAllowed(path);
   if (mode === 'read') {
     const leaf = await openDiskIn(context, place);
-    return readingChain(await openBelow(context, leaf, options, note), findings);
+    const { links, lost } = await openBelow(context, leaf, options, note);
+    return readingChain(links, findings, lost);
   }
   const leaf = await openWritableDiskIn(context, place, path);
-  const links = await openBelow(context, leaf, options, note);
+  const { links } = await openBelow(context, leaf, options, note);
   try {
     await assertLeafApart(context.store, leaf, links.slice(1));
   } catch (error) {
@@ -47,8 +50,9 @@ export async function openChain(
   return writableChain(leaf, links, findings);
 }
 
-function readingChain(links: readonly Disk[], findings: readonly Finding[]): Chain {
-  const merged = new MergedSource(links);
+/** `lost` stands for a parent that is not there. */
+function readingChain(links: readonly Disk[], findings: readonly Finding[], lost?: Extent): Chain {
+  const merged = new MergedSource(lost === undefined ? links : [...links, lost]);
   return {
     links,
     leaf: links[0]!,
@@ -85,7 +89,8 @@ async function openBelow(
   leaf: Disk,
   options: ChainOptions,
   note: (finding: Finding) => void,
-): Promise<Disk[]> {
+): Promise<{ links: Disk[]; lost: Extent | undefined }> {
+  let lost: Extent | undefined;
   const links = [leaf];
   const above = new Map([[leaf.identity, leaf.path]]);
   const acceptMismatch = options.acceptMismatch ?? false;
@@ -102,7 +107,16 @@ async function openBelow(
       const child = links[links.length - 1]!;
       if (child.descriptor.parentCid === NO_PARENT_CID) break;
       if (links.length >= MOST_LINKS) throw tooDeep(leaf.path);
-      const { place, opened } = await findOpenParent(child, search);
+      const found = await findOpenParent(child, search).catch((error: unknown) => {
+        if (context.damaged === 'refuse' || !isVmdkError(error, 'parent-missing', 'parent-cid-mismatch'))
+          throw error;
+        return error;
+      });
+      if (found instanceof VmdkError) {
+        lost = lostExtent(child.capacity, child.path, found);
+        break;
+      }
+      const { place, opened } = found;
       const parent = await openDiskIn(context, place, opened);
       links.push(parent);
       above.set(place.identity, place.path);
@@ -113,7 +127,7 @@ async function openBelow(
     throw error;
   }
   judgeChain(links, note);
-  return links;
+  return { links, lost };
 }
 
 function judgeLink(child: Disk, parent: Disk, accept: boolean, note: (finding: Finding) => void): void {

@@ -4,11 +4,18 @@ import type { ConvertOptions } from '../operations/convert-disk.ts';
 import type { Arguments } from './parsed-arguments.ts';
 import { toSectors } from './sizes.ts';
 
+/** What comes from a pipe is raw content unless it is said to be a disk. */
+function formatOf(args: Arguments): 'raw' | 'vmdk' {
+  const given = args.text('from');
+  if (given === 'raw' || given === 'vmdk') return given;
+  return args.operand('SRC') === '-' ? 'raw' : 'vmdk';
+}
+
 /** Those that both commands have. */
 export function conversionOptions(args: Arguments): Omit<ConvertOptions, 'fs'> {
   const grain = args.bytes('grain');
   return {
-    from: args.text('from') === 'raw' || args.operand('SRC') === '-' ? 'raw' : 'vmdk',
+    from: formatOf(args),
     type: args.text('target-type'),
     grainSize: grain === undefined ? undefined : toSectors(grain, '--grain'),
     thin: args.flag('thin') || undefined,

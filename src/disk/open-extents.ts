@@ -7,6 +7,7 @@ import type { Sectors } from '../core/units.ts';
 import { openCowdExtent } from '../extent/cowd-extent.ts';
 import type { Extent, WritableExtent } from '../extent/extent.ts';
 import { openFlatExtent, openWritableFlatExtent } from '../extent/flat-extent.ts';
+import { lostExtent } from '../extent/lost-extent.ts';
 import { noAccessExtent, zeroExtent } from '../extent/no-file-extents.ts';
 import { openSeSparseExtent } from '../extent/sesparse-extent.ts';
 import { openSparseExtent } from '../extent/sparse-extent.ts';
@@ -21,6 +22,8 @@ import { readOnlyExtent, refusingExtent } from './refusing-extent.ts';
 
 /** Extents that are files, all open at once: 8 TiB of 2 GiB each, the most that VMware splits. */
 const MOST_FILES = 4096;
+/** Kinds of errors that mean that an extent is lost, not that it must not be opened. */
+const DAMAGE: ReadonlySet<string> = new Set(['missing', 'corrupt', 'io']);
 
 /** `container`: the open file that holds the descriptor, when it is embedded; it is the first extent, whatever its line says. */
 export async function openExtents(
@@ -29,9 +32,14 @@ export async function openExtents(
   container: RandomAccessFile | undefined,
   onFinding: OnFinding,
 ): Promise<PlacedExtent[]> {
-  return place(descriptor, (line, index) =>
-    openExtent(context, descriptor, line, index === 0 ? container : undefined, onFinding),
-  );
+  return place(descriptor, async (line, index) => {
+    try {
+      return await openExtent(context, descriptor, line, index === 0 ? container : undefined, onFinding);
+    } catch (error) {
+      if (context.damaged === 'refuse' || !isVmdkError(error) || !DAMAGE.has(error.kind)) throw error;
+      return lostExtent(line.sectors as Sectors, String(error.context.path ?? descriptor.path), error);
+    }
+  });
 }
 
 export async function openWritableExtents(
@@ -84,7 +92,7 @@ async function openExtent(
   if (fileless !== undefined) return fileless;
   const file = container ?? (await context.store.open(await extentPath(context, descriptor, line), 'read'));
   return closingOnFailure(file, async () => {
-    if (isFlat(line)) return openFlatExtent(file, line.sectors as Sectors, line.offset as Sectors);
+    if (isFlat(line)) return openFlatExtent(file, line.sectors as Sectors, line.offset as Sectors, context);
     // An embedded descriptor's size is proved against the header of the very file it stands in.
     switch (await sparseKind(file, line)) {
       case 'cowd':

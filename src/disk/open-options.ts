@@ -17,6 +17,11 @@ export interface OpenOptions {
   noAccess?: 'refuse' | 'zeros' | undefined;
   /** A seSparse journal that was never replayed: `refuse` (default), or `ignore` it and read the tables as they are. */
   journal?: 'refuse' | 'ignore' | undefined;
+  /**
+   * Extents and parents that are missing, cut short or damaged beyond use: `refuse` (default), or `open` the rest; what
+   * they had is then an error when it is read. Reading only, for salvage.
+   */
+  damaged?: 'refuse' | 'open' | undefined;
   /** Update only: drop the disk's change tracking, which a write from outside makes stale. */
   dropChangeTracking?: boolean | undefined;
   /** Update only: a disk that others have locked: `refuse` (default), or `ignore` the locks. */
@@ -31,6 +36,7 @@ export interface OpenContext {
   readonly guard: PathGuard;
   readonly noAccess: 'refuse' | 'zeros';
   readonly journal: 'refuse' | 'ignore';
+  readonly damaged: 'refuse' | 'open';
   readonly dropChangeTracking: boolean;
   readonly locked: 'refuse' | 'ignore';
   readonly onFinding: OnFinding;
@@ -49,6 +55,7 @@ export function openContext(options: OpenOptions): OpenContext {
     guard: createPathGuard({ store, allow: options.allow, confine: options.confine }),
     noAccess: options.noAccess ?? 'refuse',
     journal: options.journal ?? 'refuse',
+    damaged: options.damaged ?? 'refuse',
     dropChangeTracking: options.dropChangeTracking ?? false,
     locked: options.locked ?? 'refuse',
     onFinding: options.onFinding ?? (() => undefined),

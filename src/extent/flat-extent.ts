@@ -7,30 +7,54 @@ import { VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { RandomAccessFile, WritableFile } from '../storage/file-store.ts';
 import { plainOrigin, type Extent, type WritableExtent } from './extent.ts';
+import { lostOrigin } from './lost-extent.ts';
 
 const LARGEST_ZERO_WRITE = 1 << 20;
 
-/** @throws VmdkError `extent-too-short` when the file ends before the extent does. */
+/**
+ * @throws VmdkError `extent-too-short` when the file ends before the extent does; with `damaged: 'open'` only what lies
+ * behind the end of the file is lost.
+ */
 export async function openFlatExtent(
   file: RandomAccessFile,
   capacity: Sectors,
   offset: Sectors,
+  { damaged = 'refuse' }: { damaged?: 'refuse' | 'open' } = {},
 ): Promise<Extent> {
   const needed = (offset + capacity) * SECTOR_BYTES;
   const found = await file.size();
-  if (found < needed) {
-    throw new VmdkError(
-      'corrupt',
-      'extent-too-short',
-      'the flat extent is shorter than its descriptor says',
-      {
-        path: file.path,
-        found: `${found} bytes`,
-        expected: `${needed} bytes (${capacity} sectors from sector ${offset})`,
-        hint: 'The file was cut short or is still being copied.',
-      },
-    );
-  }
+  if (found >= needed) return flatExtent(file, capacity, offset);
+  const tooShort = new VmdkError(
+    'corrupt',
+    'extent-too-short',
+    'the flat extent is shorter than its descriptor says',
+    {
+      path: file.path,
+      found: `${found} bytes`,
+      expected: `${needed} bytes (${capacity} sectors from sector ${offset})`,
+      hint: 'The file was cut short or is still being copied.',
+    },
+  );
+  if (damaged === 'refuse') throw tooShort;
+  const there = Math.max(0, Math.floor(found / SECTOR_BYTES) - offset) as Sectors;
+  const whole = flatExtent(file, there, offset);
+  const beyond = lostOrigin(file.path, tooShort);
+  const extent: Extent = {
+    ...whole,
+    capacity,
+    async map(range) {
+      const within = Math.min(range.count, there - range.start);
+      if (within > 0) return whole.map(sectorRange(range.start, within));
+      const runs = new RunList(range.start);
+      runs.addData(range.count, beyond, (offset + range.start) * SECTOR_BYTES);
+      return runs;
+    },
+    read: (range, into) => readMapped(extent, range, into),
+  };
+  return extent;
+}
+
+function flatExtent(file: RandomAccessFile, capacity: Sectors, offset: Sectors): Extent {
   const origin = plainOrigin(file);
   const extent: Extent = {
     kind: 'flat',

@@ -70,7 +70,7 @@ export async function convertDisk(
 ): Promise<ConvertedDisk> {
   const { from = 'vmdk', signal, onProgress } = options;
   const spool = { folder: posix.dirname(target), signal, onProgress };
-  const opened = await openSource(source, from, options, spool);
+  const opened = await openSource(source, from, readingOptions(options), spool);
   try {
     return await convertOpened(opened, target, options);
   } finally {
@@ -132,7 +132,8 @@ export async function convertToStream(
   options: Omit<ConvertOptions, 'type' | 'backing' | 'hint' | 'overwrite' | 'durable'> = {},
 ): Promise<ConvertedDisk> {
   const { from = 'vmdk', signal, onProgress } = options;
-  const opened = await openSource(source, from, options, { folder: tmpdir(), signal, onProgress });
+  const spool = { folder: tmpdir(), signal, onProgress };
+  const opened = await openSource(source, from, readingOptions(options), spool);
   try {
     const { plan, notes } = await planFor(opened, 'stream.vmdk', undefined, {
       ...options,
@@ -155,6 +156,11 @@ export async function convertToStream(
   } finally {
     await opened.close();
   }
+}
+
+/** What is damaged is opened as far as it goes, when the rest is to be saved. */
+export function readingOptions(options: Pick<ConvertOptions, 'salvage'> & ChainOptions): ChainOptions {
+  return options.salvage === true ? { ...options, damaged: 'open' } : options;
 }
 
 interface Reading {

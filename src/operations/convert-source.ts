@@ -40,11 +40,15 @@ export async function openSource(
   spool: SpoolPlace,
 ): Promise<ConvertSource> {
   const store = storeFor(options.fs);
-  if (typeof from !== 'string') return openSpooled(store, from, spool);
+  if (typeof from !== 'string') return openSpooled(store, from, format, options, spool);
   if (format === 'raw') {
     const source = await openRaw(store, from, from);
     return { source, chain: undefined, path: from, close: () => source.close() };
   }
+  return openVmdk(from, options);
+}
+
+async function openVmdk(from: string, options: ChainOptions): Promise<ConvertSource> {
   try {
     const chain = await openChain(from, 'read', options);
     return { source: chain, chain, path: from, close: () => chain.close() };
@@ -61,17 +65,28 @@ export async function openSource(
   }
 }
 
-async function openSpooled(store: FileStore, from: ByteStream, spool: SpoolPlace): Promise<ConvertSource> {
+/** A disk from a pipe is one file: monolithicSparse or streamOptimized. What it names besides is not there to be found. */
+async function openSpooled(
+  store: FileStore,
+  from: ByteStream,
+  format: SourceFormat,
+  options: ChainOptions,
+  spool: SpoolPlace,
+): Promise<ConvertSource> {
   const { stage } = await openStage(store, spool.folder);
-  const path = posix.join(stage, 'input.raw');
+  const path = posix.join(stage, `input.${format}`);
   try {
     await spoolInto(store, path, from, spool);
-    const source = await openRaw(store, path, 'the input');
+    const opened =
+      format === 'vmdk'
+        ? await openVmdk(path, { ...options, fs: store })
+        : await openRaw(store, path, 'the input');
     const close = async (): Promise<void> => {
-      await source.close();
+      await opened.close();
       await removeStage(store, stage);
     };
-    return { source, chain: undefined, path, close };
+    if ('source' in opened) return { ...opened, close };
+    return { source: opened, chain: undefined, path, close };
   } catch (error) {
     await removeStage(store, stage).catch(() => {});
     throw error;

@@ -147,6 +147,37 @@ describe('converting above a parent', () => {
     expect(await contentAt('/d/base.vmdk', 'raw')).toBe(before);
   });
 
+  it.each(DELTA_TYPES)(
+    'makes every type of what a %s delta reads as, and of the link below it',
+    async (type) => {
+      const merged = await chainOfTwo();
+      const options = { fs: store, type, backing: '/d/base.vmdk', ...split(type) };
+      await convertDisk('/d/leaf.vmdk', '/d/delta.vmdk', options);
+      for (const second of TYPES) {
+        await convertDisk('/d/delta.vmdk', '/d/out.vmdk', { fs: store, type: second, overwrite: true });
+        expect({ second, content: await contentAt('/d/out.vmdk', second) }).toEqual({
+          second,
+          content: sha(merged),
+        });
+      }
+      await convertDisk('/d/base.vmdk', '/d/below.raw', { fs: store });
+      expect(await contentAt('/d/below.raw', 'raw')).toBe(sha(content));
+    },
+  );
+
+  it.each(DELTA_TYPES)('tells the bytes of a %s delta before it is made', async (type) => {
+    await chainOfTwo();
+    const options = { fs: store, type, backing: '/d/base.vmdk', ...split(type) };
+    const { required, fullyAllocated } = await measureDisk('/d/leaf.vmdk', {
+      ...options,
+      name: 'delta.vmdk',
+    });
+    const { files } = await convertDisk('/d/leaf.vmdk', '/d/delta.vmdk', options);
+    const sizes = await Promise.all(files.map(async ({ path }) => (await store.resolve(path)).size));
+    expect(required).toBe(sizes.reduce((sum, size) => sum + size, 0));
+    expect(fullyAllocated).toBeGreaterThan(content.length);
+  });
+
   it('reads nothing where the files are the same, and compares where they are not', async () => {
     await chainOfTwo();
     await convertDisk('/d/base.vmdk', '/d/copy.vmdk', { fs: store, type: 'vmfs', thin: true });

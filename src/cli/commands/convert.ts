@@ -2,7 +2,13 @@
 import { usageError, VmdkError } from '../../core/errors.ts';
 import { SECTOR_BYTES } from '../../core/units.ts';
 import { NO_PARENT_CID, printCid } from '../../format/content-id.ts';
-import { convertDisk, convertToStream, type ConvertedDisk } from '../../operations/convert-disk.ts';
+import {
+  convertDisk,
+  convertToStream,
+  readingOf,
+  readingOptions,
+  type ConvertedDisk,
+} from '../../operations/convert-disk.ts';
 import { openSource, type ByteStream } from '../../operations/convert-source.ts';
 import { copyOut } from '../../operations/copy-out.ts';
 import type { Arguments } from '../parsed-arguments.ts';
@@ -12,6 +18,8 @@ import { conversionOptions } from '../conversion-options.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { noteSharers, refuseToReplaceBase } from '../sharers.ts';
+
+const SCHEMA = 'vmdkit-convert/v1';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const target = args.operand('DST');
@@ -49,17 +57,14 @@ export const run: CommandModule['run'] = async (args, context) => {
   );
   const backing = args.text('backing');
   if (backing !== undefined) await noteSharers([{ base: backing, path: target }], args, context);
-  if (!toStdout && context.format !== 'human')
-    await context.printJson(resultOf(args.operand('SRC'), target, converted));
-  else await tell(target, converted, context);
+  if (context.format === 'human') await tell(target, converted, context);
+  else await printResult(resultOf(args.operand('SRC'), target, converted), context);
   return converted.lost.length === 0 ? EXIT.done : EXIT.no;
 };
 
 function sourceOf(args: Arguments, context: CommandContext): string | ByteStream {
   const source = args.operand('SRC');
   if (source !== '-') return source;
-  if (args.text('from') === 'vmdk')
-    throw usageError('a VMDK disk cannot be read from a pipe', 'Save it to a file first.');
   return context.stdin;
 }
 
@@ -68,26 +73,41 @@ async function rawToStdout(args: Arguments, context: CommandContext): Promise<nu
   for (const name of ['backing', 'adapter', 'level', 'grain', 'hint', 'hardware-version'] as const) {
     if (args.text(name) !== undefined) throw usageError(`--${name} does not go with raw output`);
   }
-  if (args.flag('salvage')) throw usageError('--salvage needs a file to write to');
   const { tmpdir } = await import('node:os');
-  const options = await chainOptionsOf(args, context);
-  await context.withProgress(async (task) => {
+  const salvage = args.flag('salvage');
+  const options = readingOptions({ ...(await chainOptionsOf(args, context)), salvage });
+  const { lost, end } = await context.withProgress(async (task) => {
     const { from = 'vmdk' } = conversionOptions(args);
     const opened = await openSource(sourceOf(args, context), from, options, { folder: tmpdir(), ...task });
     try {
+      const reading = readingOf(opened, { salvage });
       const end = opened.source.capacity * SECTOR_BYTES;
-      await copyOut(opened.source, { start: 0, end }, (data) => context.stdout.write(data), task);
+      await copyOut(reading.source, { start: 0, end }, (data) => context.stdout.write(data), task);
+      return { lost: reading.lost(), end };
     } finally {
       await opened.close();
     }
   });
-  return EXIT.done;
+  if (context.format === 'human') tellLost('-', lost, context);
+  else {
+    const facts = {
+      source: args.operand('SRC'),
+      filename: '-',
+      format: 'raw',
+      'virtual-size': end,
+      size: end,
+    };
+    const files = [{ filename: '-', size: end }];
+    const result = { schema: SCHEMA, ...facts, written: end, files, lost: lost.map(lostJson), notes: [] };
+    await printResult(result, context);
+  }
+  return lost.length === 0 ? EXIT.done : EXIT.no;
 }
 
 function resultOf(source: string, target: string, { plan, files, written, lost, notes }: ConvertedDisk) {
   const raw = plan.createType === 'raw';
   return {
-    schema: 'vmdkit-convert/v1',
+    schema: SCHEMA,
     source,
     filename: target,
     format: raw ? 'raw' : 'vmdk',
@@ -98,14 +118,20 @@ function resultOf(source: string, target: string, { plan, files, written, lost, 
     size: sizeOf(files),
     written,
     files: files.map(({ path, size }) => ({ filename: path, size })),
-    lost: lost.map(({ start, count, error }) => ({
-      start: start * SECTOR_BYTES,
-      length: count * SECTOR_BYTES,
-      code: error.code,
-      message: error.message,
-    })),
+    lost: lost.map(lostJson),
     notes,
   };
+}
+
+function lostJson({ start, count, error }: ConvertedDisk['lost'][number]) {
+  const place = { start: start * SECTOR_BYTES, length: count * SECTOR_BYTES };
+  return { ...place, code: error.code, message: error.message };
+}
+
+/** On stdout, or on stderr as one line where stdout has the bytes of the disk. */
+async function printResult(result: { readonly filename: string }, context: CommandContext): Promise<void> {
+  if (result.filename === '-') context.talk(JSON.stringify(result));
+  else await context.printJson(result);
 }
 
 async function tell(target: string, converted: ConvertedDisk, context: CommandContext): Promise<void> {
@@ -121,10 +147,15 @@ async function tell(target: string, converted: ConvertedDisk, context: CommandCo
   if (target !== '-')
     context.talk(`${target}: ${type}${size}${above}, ${sizeText(written)} of data, ${rest}`);
   for (const note of notes) context.warn(`${target}: ${note}`);
+  tellLost(target, lost, context);
+}
+
+function tellLost(target: string, lost: ConvertedDisk['lost'], context: CommandContext): void {
+  const where = target === '-' ? 'the output' : target;
   for (const { start, count, error } of lost) {
     const from = start * SECTOR_BYTES;
     context.warn(
-      `lost: bytes ${from} to ${from + count * SECTOR_BYTES - 1} are zeros in ${target}: ${error.message}`,
+      `lost: bytes ${from} to ${from + count * SECTOR_BYTES - 1} are zeros in ${where}: ${error.message}`,
     );
   }
 }

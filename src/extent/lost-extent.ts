@@ -1,0 +1,32 @@
+// What a damaged disk has lost, as far as it is known without reading: an extent that cannot be opened, the end of a
+// file that was cut short, a parent that is gone. Rule: it is data that nobody can read, never zeros.
+import { readMapped } from '../block/read-runs.ts';
+import { RunList, type DataOrigin } from '../block/run-list.ts';
+import type { VmdkError } from '../core/errors.ts';
+import type { Sectors } from '../core/units.ts';
+import type { Extent } from './extent.ts';
+
+/** Stands for the data of `path` that cannot be read, for the reason given. */
+export function lostOrigin(path: string, error: VmdkError): DataOrigin {
+  return { path, compressed: false, lost: error, read: () => Promise.reject(error) };
+}
+
+/** An extent of which nothing can be read. */
+export function lostExtent(capacity: Sectors, path: string, error: VmdkError): Extent {
+  const origin = lostOrigin(path, error);
+  const extent: Extent = {
+    kind: 'no-access',
+    path: undefined,
+    capacity,
+    grainSize: 1 as Sectors,
+    header: {},
+    map(range) {
+      const runs = new RunList(range.start);
+      runs.addData(range.count, origin, range.start);
+      return Promise.resolve(runs);
+    },
+    read: (range, into) => readMapped(extent, range, into),
+    close: () => Promise.resolve(),
+  };
+  return extent;
+}
