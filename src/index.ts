@@ -322,6 +322,7 @@ export {
 export type {
   FileStore,
   FileStretch,
+  FileTimes,
   RandomAccessFile,
   ResolvedPath,
   StoredKind,
@@ -334,3 +335,26 @@ export { isVmdkError, VmdkError, type ErrorContext, type ErrorKind } from './cor
 export type { Finding, OnFinding, Severity } from './core/finding.ts';
 export type { Progress, TaskOptions } from './core/task.ts';
 export { bytes, SECTOR_BYTES, sectors, type Bytes, type Sectors } from './core/units.ts';
+
+// Examining: evidence that is only read, and what it is.
+export {
+  gatherEvidence,
+  type Evidence,
+  type EvidenceItem,
+  type EvidenceOptions,
+  type EvidenceResult,
+  type EvidenceState,
+} from './examine/evidence.ts';
+export { ALGORITHMS, parseAlgorithm, type Algorithm, type DigestSet } from './examine/digests.ts';
+export {
+  hashBytes,
+  hashFile,
+  ownData,
+  wholeDisk,
+  wholeFile,
+  type ByteStretch,
+  type HashBytesOptions,
+  type HashedBytes,
+  type HashedSource,
+} from './examine/hash-bytes.ts';
+export { createPieceDigester, type PieceDigester, type PieceHash } from './examine/piece-digests.ts';

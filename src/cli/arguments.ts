@@ -5,7 +5,7 @@ import { Parser } from 'yargs/helpers';
 import { usageError } from '../core/errors.ts';
 import type { CommandDeclaration, OperandSpec, OptionSpec } from './command.ts';
 import { Arguments } from './parsed-arguments.ts';
-import { DISK_OPTIONS, GLOBAL_OPTIONS } from './global-options.ts';
+import { DISK_OPTIONS, EVIDENCE_MODE, EVIDENCE_OPTIONS, GLOBAL_OPTIONS } from './global-options.ts';
 import { nearest } from './suggest.ts';
 
 export interface CommandLine<C extends CommandDeclaration> {
@@ -18,7 +18,13 @@ export interface CommandLine<C extends CommandDeclaration> {
 export function optionsOf(command: CommandDeclaration | undefined): readonly OptionSpec[] {
   if (command === undefined) return GLOBAL_OPTIONS;
   const disks = command.opensDisks === true ? DISK_OPTIONS : [];
-  return [...(command.options ?? []), ...disks, ...GLOBAL_OPTIONS];
+  return [...(command.options ?? []), ...disks, ...evidenceOptionsOf(command), ...GLOBAL_OPTIONS];
+}
+
+/** Those that say how evidence is dealt with. */
+export function evidenceOptionsOf({ evidence }: CommandDeclaration): readonly OptionSpec[] {
+  if (evidence === undefined) return [];
+  return evidence === 'always' ? EVIDENCE_OPTIONS : [EVIDENCE_MODE, ...EVIDENCE_OPTIONS];
 }
 
 /** @throws VmdkError `usage`. */
@@ -41,7 +47,7 @@ export function parseCommandLine<C extends CommandDeclaration>(
 
 /** The first word that is neither an option nor the value of one. */
 function commandIndex(argv: readonly string[]): number | undefined {
-  const { words, places } = split(argv, [...GLOBAL_OPTIONS, ...DISK_OPTIONS]);
+  const { words, places } = split(argv, [...GLOBAL_OPTIONS, ...DISK_OPTIONS, ...EVIDENCE_OPTIONS]);
   const at = words.findIndex((word) => !looksLikeOption(word));
   return at < 0 ? undefined : places[at];
 }

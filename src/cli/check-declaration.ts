@@ -32,6 +32,7 @@ export const CHECK: CommandSpec = {
     },
   ],
   opensDisks: true,
+  evidence: 'offered',
   examples: [
     'vmdkit check web-01.vmdk --chain',
     'vmdkit check export.vmdk --deep --json',

@@ -99,7 +99,7 @@ async function make(
     return made;
   });
   const [plan] = plans;
-  await noteSharers(madeDisks(results), args, context);
+  await noteSharers(madeDisks(results), context, args);
   if (script !== undefined) await writeScript(script, plan!, results, options, context);
   await tell(plan!, results, script, context);
   return exitCodeOfProblems(results.flatMap(({ error }) => error ?? []));

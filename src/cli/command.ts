@@ -31,6 +31,11 @@ export interface CommandDeclaration {
   readonly options?: readonly OptionSpec[];
   /** True adds the options that say how disks are opened: --allow, --map and so on. */
   readonly opensDisks?: boolean;
+  /**
+   * How the command deals with evidence: it always reads as evidence, or it does when --evidence or --manifest is given. It then reads through
+   * `context.store`, which cannot write, and writes through `context.outputs`.
+   */
+  readonly evidence?: 'always' | 'offered';
   /** Whole command lines that help shows. */
   readonly examples?: readonly string[];
   /** Paragraphs that help shows after the options. */

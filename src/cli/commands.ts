@@ -18,6 +18,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     operands: [{ name: 'DISK' }],
     options: [{ name: 'chain', summary: 'describe every link, leaf first' }],
     opensDisks: true,
+    evidence: 'offered',
     examples: [
       'vmdkit info web-01.vmdk',
       'vmdkit info web-01.vmdk --chain --json',
@@ -34,6 +35,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     summary: 'the links of a chain, leaf to base, with every check',
     operands: [{ name: 'DISK' }],
     opensDisks: true,
+    evidence: 'offered',
     examples: ['vmdkit chain web-01.vmdk', 'vmdkit chain web-01.vmdk --map /vmfs/volumes/ds1=/mnt/ds1'],
     notes: [
       'A broken chain is shown as far as it can be looked at, then what stops it; the exit code is 3. With -v the hints are shown as well.',
@@ -67,6 +69,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       },
     ],
     opensDisks: true,
+    evidence: 'offered',
     examples: [
       'vmdkit scan /mnt/ds1',
       'vmdkit scan /mnt/ds1 --format svg > ds1.svg',
@@ -85,6 +88,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     operands: [{ name: 'DISK' }],
     options: [START, LENGTH],
     opensDisks: true,
+    evidence: 'offered',
     examples: ['vmdkit map web-01.vmdk', 'vmdkit map web-01.vmdk --start 1M --length 64k --output ndjson'],
     notes: ['JSON has the keys of `qemu-img map` and a file name for each run. Depth 0 is the disk itself.'],
     load: () => import('./commands/map.ts'),
@@ -101,6 +105,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'to', short: 'o', value: 'FILE', summary: 'write to FILE, not to stdout' },
     ],
     opensDisks: true,
+    evidence: 'offered',
     examples: ['vmdkit cat web-01.vmdk | sha256sum', 'vmdkit cat web-01.vmdk --length 1s -o mbr.bin'],
     load: () => import('./commands/cat.ts'),
   },
@@ -147,6 +152,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       },
     ],
     opensDisks: true,
+    evidence: 'offered',
     examples: [
       'vmdkit convert web-01-000002.vmdk web-01.raw',
       'vmdkit convert web-01.vmdk web-01-export.vmdk -O streamOptimized',

@@ -18,8 +18,12 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   readonly stdout: Output;
   readonly stdin: NodeJS.ReadStream;
-  /** The real file system, with or without natives. */
+  /** The real file system, with or without natives; of evidence, one that cannot write. */
   readonly store: FileStore;
+  /** Where results are written: the same store, unless what is read is evidence. */
+  readonly outputs: FileStore;
+  /** What is read is evidence: nothing beside it may be written. */
+  readonly onEvidence: boolean;
   /** Colours for text that goes to `talk`. */
   readonly paint: Paint;
   /** A line on stderr; nothing with --quiet. */

@@ -63,3 +63,22 @@ export const DISK_OPTIONS: readonly OptionSpec[] = [
     summary: 'a seSparse journal that was not replayed (default refuse)',
   },
 ];
+
+/** Of every command that examines evidence. */
+export const EVIDENCE_OPTIONS: readonly OptionSpec[] = [
+  {
+    name: 'manifest',
+    value: 'FILE',
+    summary:
+      'write a record of this run: version, arguments, host, times (UTC), and every file opened with size, times and SHA-256 before and after',
+  },
+  { name: 'examiner', value: 'NAME', summary: 'who examines, for the record' },
+  { name: 'case', value: 'TEXT', summary: 'number or name of the case, for the record' },
+  { name: 'beside-evidence', summary: 'let results go into a folder that holds evidence' },
+];
+
+/** Of commands that can do without. */
+export const EVIDENCE_MODE: OptionSpec = {
+  name: 'evidence',
+  summary: 'treat what is read as evidence: nothing beside it is written, and a change meanwhile is an error',
+};

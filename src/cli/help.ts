@@ -1,5 +1,5 @@
 // Help texts, made from the declarations of the commands and nothing else.
-import { operandShown, usageOf } from './arguments.ts';
+import { evidenceOptionsOf, operandShown, usageOf } from './arguments.ts';
 import type { CommandDeclaration, OptionSpec } from './command.ts';
 import { DISK_OPTIONS, GLOBAL_OPTIONS } from './global-options.ts';
 import type { Paint } from './output.ts';
@@ -34,6 +34,7 @@ export function commandHelp(command: CommandDeclaration, paint: Paint): string {
   };
   section('Options', listed(optionRows(own)));
   if (command.opensDisks === true) section('How disks are opened', listed(optionRows(DISK_OPTIONS)));
+  section('Evidence', listed(optionRows(evidenceOptionsOf(command))));
   for (const note of command.notes ?? []) sections.push(...wrapped(note, WIDTH), '');
   section(
     'Examples',

@@ -5,6 +5,7 @@ import type { TaskOptions } from '../core/task.ts';
 import { createNodeFileStore } from '../storage/node-file-store.ts';
 import { parseCommandLine } from './arguments.ts';
 import type { Arguments } from './parsed-arguments.ts';
+import type { CommandDeclaration } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { describeFailure, EXIT, exitCodeOf } from './failure.ts';
@@ -33,7 +34,9 @@ export async function main(argv: readonly string[]): Promise<number> {
       return asked ? EXIT.done : EXIT.usage;
     }
     const module = await command.load();
-    return await module.run(args, context);
+    if (!isExamination(command, args)) return await module.run(args, context);
+    const { runOnEvidence } = await import('./run-on-evidence.ts');
+    return await runOnEvidence({ command, module, args, argv }, context);
   } catch (error) {
     const reason: unknown = controller.signal.aborted ? controller.signal.reason : error;
     // All is cleaned up by now; output that a stuck reader does not take must not keep the process alive.
@@ -47,6 +50,11 @@ export async function main(argv: readonly string[]): Promise<number> {
   }
 }
 
+function isExamination({ evidence }: CommandDeclaration, args: Arguments): boolean {
+  if (evidence !== 'offered') return evidence === 'always';
+  return args.flag('evidence') || args.text('manifest') !== undefined;
+}
+
 function createContext(args: Arguments, controller: AbortController): CommandContext {
   const quiet = args.flag('quiet');
   const verbose = args.flag('verbose');
@@ -54,6 +62,7 @@ function createContext(args: Arguments, controller: AbortController): CommandCon
   const format = args.flag('json') ? 'json' : choice(args, 'output', ['human', 'json', 'ndjson'] as const);
   const stdout = createOutput(process.stdout, color, controller);
   const paint = paintFor(process.stderr, color);
+  const store = createNodeFileStore({ native: !args.flag('no-native'), lookUps: 'sync' });
   const say = (text: string): void => void process.stderr.write(`${text}\n`);
   return {
     commands: COMMANDS,
@@ -64,7 +73,9 @@ function createContext(args: Arguments, controller: AbortController): CommandCon
     signal: controller.signal,
     stdout,
     stdin: process.stdin,
-    store: createNodeFileStore({ native: !args.flag('no-native'), lookUps: 'sync' }),
+    store,
+    outputs: store,
+    onEvidence: false,
     paint,
     talk: (text) => (quiet ? undefined : say(legible(text))),
     warn: (text) => (quiet ? undefined : say(`vmdkit: ${paint('yellow', 'warning:')} ${legible(text)}`)),
@@ -99,11 +110,8 @@ function choice<const T extends string>(args: Arguments, name: string, choices: 
 }
 
 async function printVersion(context: CommandContext): Promise<number> {
-  const url = new URL('../../package.json', import.meta.url);
-  const { default: manifest } = (await import(url.href, { with: { type: 'json' } })) as {
-    default: { version: string };
-  };
-  await context.stdout.line(manifest.version);
+  const { versionOf } = await import('./version.ts');
+  await context.stdout.line(await versionOf());
   return EXIT.done;
 }
 

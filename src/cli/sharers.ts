@@ -55,13 +55,13 @@ export async function refuseToReplaceBase(
   await assertReplaceable(context.store, path, { allow, confine, pathMap, signal: context.signal });
 }
 
-/** After deltas were made: the register beside each base says so, unless --no-register is given. */
+/** After deltas were made: the register beside each base says so, unless that is evidence or --no-register is given. */
 export async function noteSharers(
   made: readonly { readonly base: string; readonly path: string }[],
-  args: Arguments,
   context: CommandContext,
+  args?: Arguments,
 ): Promise<void> {
-  if (made.length === 0 || args.flag('no-register')) return;
+  if (made.length === 0 || context.onEvidence || args?.flag('no-register') === true) return;
   const { recordSharers } = await import('../machine/sharers.ts');
   for (const base of new Set(made.map((each) => each.base))) {
     const paths = made.filter((each) => each.base === base).map(({ path }) => path);

@@ -11,6 +11,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
       { name: 'first', summary: 'stop at the first difference' },
     ],
     opensDisks: true,
+    evidence: 'offered',
     examples: [
       'vmdkit compare web-01.vmdk web-01-copy.vmdk',
       'vmdkit compare before.vmdk after.vmdk --first -q || echo changed',
@@ -40,6 +41,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
       },
     ],
     opensDisks: true,
+    evidence: 'offered',
     examples: [
       'vmdkit diff web-01.vmdk web-01-000001.vmdk',
       'vmdkit diff web-01.vmdk web-01-000001.vmdk --output ndjson',

@@ -7,6 +7,7 @@ import { writePatch, type DifferenceWritten, type PatchWritten } from '../operat
 import type { CommandContext } from './context.ts';
 import { sizeText } from './numbers.ts';
 import type { Arguments } from './parsed-arguments.ts';
+import { noteSharers } from './sharers.ts';
 
 export async function writeDifference(
   target: string,
@@ -23,13 +24,11 @@ export async function writeDifference(
   }
   if (kind === 'patch') return report(target, kind, await toFile(target, a, b, context), context);
   const delta = await context.withProgress((task) =>
-    createDifferenceDelta(target, a, b, { ...task, fs: context.store, allow: args.texts('allow') }),
+    createDifferenceDelta(target, a, b, { ...task, fs: context.outputs, allow: args.texts('allow') }),
   );
   for (const note of delta.notes) context.talk(`${target}: ${note}`);
   // The register beside the base says from now on that something stands on it.
-  const { recordSharers } = await import('../machine/sharers.ts');
-  const { note } = await recordSharers(context.store, a.leaf.path, [target]);
-  if (note !== undefined) context.talk(`${a.leaf.path}: ${note}`);
+  await noteSharers([{ base: a.leaf.path, path: target }], context);
   await report(target, kind, delta, context, { 'create-type': delta.createType });
 }
 
@@ -47,7 +46,7 @@ async function toStdout(a: Chain, b: Chain, context: CommandContext): Promise<vo
 async function toFile(target: string, a: Chain, b: Chain, context: CommandContext): Promise<PatchWritten> {
   const both = { ...a, links: [...a.links, ...b.links] };
   return context.withProgress((task) =>
-    writeNewFile(context.store, target, both, context.force, (file) => {
+    writeNewFile(context.outputs, target, both, context.force, (file) => {
       let at = 0;
       const write = async (data: Uint8Array): Promise<void> => {
         await file.write(data, at);

@@ -23,6 +23,16 @@ export interface FileStretch {
   readonly data: boolean;
 }
 
+/** When a file or folder was made, changed and read, in nanoseconds since the epoch. */
+export interface FileTimes {
+  readonly modified: bigint;
+  /** When anything about it was last changed, its names and permissions included. */
+  readonly changed: bigint;
+  readonly accessed: bigint;
+  /** Where the file system keeps it. */
+  readonly created?: bigint;
+}
+
 export interface RandomAccessFile {
   readonly path: string;
   /** Length in bytes now. */
@@ -83,6 +93,8 @@ export interface FileStore {
   syncFolder(folder: string): Promise<void>;
   /** Follows symbolic links. @throws VmdkError `file-missing`. */
   resolve(path: string): Promise<ResolvedPath>;
+  /** Symbolic links are followed. Absent where a store knows no times. @throws VmdkError `file-missing`. */
+  times?(path: string): Promise<FileTimes>;
   /**
    * Changes the permission bits of a file (`0o644`), where the store has any; gives those it had. What `change` gives
    * back as it was is not written.

@@ -3,7 +3,7 @@
 import * as fs from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
-import type { FileStore, RandomAccessFile, ResolvedPath, WritableFile } from './file-store.ts';
+import type { FileStore, FileTimes, RandomAccessFile, ResolvedPath, WritableFile } from './file-store.ts';
 import { loadNatives, type Natives } from './natives.ts';
 import { callbackLookUps, kindOf, nodeCall, syncFd, syncLookUps, type LookUps } from './node-calls.ts';
 import { nodeReadFile, nodeWritableFile, type NodeFileOptions } from './node-file.ts';
@@ -59,6 +59,7 @@ export function createNodeFileStore(options: NodeFileStoreOptions = {}): FileSto
     removeFolder: (path) => nodeCall('remove folder', path, (done) => fs.rmdir(path, done)),
     syncFolder: (folder) => syncFolder(lookUps, folder),
     resolve: (path) => resolve(lookUps, path),
+    times: (path) => timesOf(lookUps, path),
     changeMode: (path, change) => changeMode(lookUps, path, change),
     freeBytes,
   };
@@ -159,6 +160,12 @@ async function resolve(lookUps: LookUps, path: string): Promise<ResolvedPath> {
     allocated: Number(stats.blocks * STAT_BLOCK_BYTES),
     modified: Number(stats.mtimeMs),
   };
+}
+
+async function timesOf(lookUps: LookUps, path: string): Promise<FileTimes> {
+  const { mtimeNs, ctimeNs, atimeNs, birthtimeNs } = await lookUps.stat('look up', path);
+  const times = { modified: mtimeNs, changed: ctimeNs, accessed: atimeNs };
+  return birthtimeNs > 0n ? { ...times, created: birthtimeNs } : times;
 }
 
 async function changeMode(lookUps: LookUps, path: string, change: (mode: number) => number): Promise<number> {

@@ -24,7 +24,7 @@ export const run: CommandModule['run'] = async (args, context) => {
         await copyOut(chain, range, (data) => context.stdout.write(data), task);
         return;
       }
-      await writeNewFile(context.store, target, chain, context.force, async (file) => {
+      await writeNewFile(context.outputs, target, chain, context.force, async (file) => {
         let at = 0;
         await copyOut(
           chain,

@@ -94,7 +94,7 @@ async function runPlan(args: Arguments, context: CommandContext, file: string): 
   const plan = await context.withProgress((task) =>
     planRepair(args.operand('DISK'), { ...options, ...wanted, ...task }),
   );
-  await context.store.replace(file, Buffer.from(`${JSON.stringify(plan, undefined, 2)}\n`));
+  await context.outputs.replace(file, Buffer.from(`${JSON.stringify(plan, undefined, 2)}\n`));
   if (context.format === 'human') await context.stdout.line(planLines(plan, file).join('\n'));
   else await context.printJson(plan);
   return plan['verdict-after'] === 'damaged' ? EXIT.no : EXIT.done;

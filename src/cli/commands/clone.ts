@@ -109,7 +109,7 @@ async function make(
     for await (const result of cloneDisks(request, { ...options, ...task, onPlan })) made.push(result);
     return made;
   });
-  await noteSharers(madeDisks(results), args, context);
+  await noteSharers(madeDisks(results), context, args);
   if (context.format === 'json') {
     const { into, totals } = plans[0]!;
     await context.printJson({ schema: 'vmdkit-clones/v1', into, clones: results, totals });

@@ -33,6 +33,7 @@ export const run: CommandModule['run'] = async (args, context) => {
   const chainOptions = await chainOptionsOf(args, context);
   const options = {
     ...chainOptions,
+    fs: context.outputs,
     ...conversionOptions(args),
     adapter: args.text('adapter'),
     hardwareVersion: args.count('hardware-version'),
@@ -56,7 +57,7 @@ export const run: CommandModule['run'] = async (args, context) => {
         }),
   );
   const backing = args.text('backing');
-  if (backing !== undefined) await noteSharers([{ base: backing, path: target }], args, context);
+  if (backing !== undefined) await noteSharers([{ base: backing, path: target }], context, args);
   if (context.format === 'human') await tell(target, converted, context);
   else await printResult(resultOf(args.operand('SRC'), target, converted), context);
   return converted.lost.length === 0 ? EXIT.done : EXIT.no;

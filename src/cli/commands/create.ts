@@ -82,7 +82,7 @@ async function newDelta(args: Arguments, context: CommandContext): Promise<DiskP
       hint: args.text('hint'),
     }),
   );
-  await noteSharers([{ base, path: plan.descriptorPath }], args, context);
+  await noteSharers([{ base, path: plan.descriptorPath }], context, args);
   return plan;
 }
 
