@@ -27,6 +27,8 @@ export interface Chain extends SectorSource {
   readonly leaf: Disk;
   /** What finding and opening the links got past; each link has its own besides. */
   readonly findings: readonly Finding[];
+  /** As `map`, from plans that are kept: for many small ranges near one another. Covers a prefix of `range`. */
+  plan(range: SectorRange): Promise<RunList>;
 }
 
 /** Reads through links that do not change, leaf first. Owns nothing: whoever opened the links closes them. */

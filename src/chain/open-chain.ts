@@ -59,6 +59,7 @@ function readingChain(links: readonly Disk[], findings: readonly Finding[], lost
     findings,
     capacity: merged.capacity,
     map: (range) => merged.map(range),
+    plan: (range) => merged.plan(range),
     read: (range, into) => merged.read(range, into),
     close: () => closeAll(links),
   };
@@ -76,6 +77,7 @@ function writableChain(
     ...readingChain(links, findings),
     leaf,
     map: (range) => merged.map(range),
+    plan: (range) => merged.map(range),
     read: (range, into) => merged.read(range, into),
     write: (start, data) => writer.write(start, data),
     zero: (range) => writer.zero(range),

@@ -6,6 +6,7 @@ import type { CommandSpec } from './command-module.ts';
 import type { OptionSpec } from './command.ts';
 import { LOOK_COMMANDS } from './look-commands.ts';
 import { MEASURE_COMMAND } from './measure-command.ts';
+import { SERVE_COMMANDS } from './serve-commands.ts';
 import { UPKEEP_COMMANDS } from './upkeep-commands.ts';
 
 const START: OptionSpec = { name: 'start', value: 'N', summary: 'first byte (default 0)' };
@@ -354,6 +355,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   ...LOOK_COMMANDS,
   ...UPKEEP_COMMANDS,
+  ...SERVE_COMMANDS,
   {
     name: 'completion',
     summary: 'a script that teaches your shell the commands and options: bash (default), zsh or fish',

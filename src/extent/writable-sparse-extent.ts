@@ -30,13 +30,15 @@ export async function openWritableSparseExtent(
   const capacity = agreedCapacity(file.path, header.capacity, header.grainSize, lineSectors);
   if (header.compressed) throw streamRefusal(file.path);
   await assertComplete(file, header);
+  let needsDeclaring = (header.flags & SPARSE_FLAGS.zeroedGrains) === 0;
   const grains = await SparseGrains.open(
     file,
     header,
     plainOrigin(file),
     (finding) => {
       if (finding.code !== 'GTE1-FLAG') throw needsRepair(file.path, finding.message);
-      onFinding(finding);
+      // Once we declare them ourselves, the header that was read says nothing any more.
+      if (needsDeclaring) onFinding(finding);
     },
     memory,
   );
@@ -46,7 +48,6 @@ export async function openWritableSparseExtent(
   await assertSparseTablesApart(file.path, grains);
   const writer = new SparseGrainWriter(file, grains);
   let declared = Promise.resolve();
-  let needsDeclaring = (header.flags & SPARSE_FLAGS.zeroedGrains) === 0;
   /** Durable after it returns, for everybody who asks: no table may say zero before the header says what that means. */
   const declareZeroGrains = (): Promise<void> => {
     if (!needsDeclaring) return declared;

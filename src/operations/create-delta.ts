@@ -21,6 +21,8 @@ export interface CreateDeltaOptions
   type?: string | undefined;
   /** How parentFileNameHint is written: relative unless told. */
   hint?: HintStyle | undefined;
+  /** It will never be VMware's: the chain may be longer than VMware supports. Default false. */
+  throwAway?: boolean | undefined;
   /** Return only once the delta would survive a loss of power. Default true. */
   durable?: boolean | undefined;
 }
@@ -39,7 +41,7 @@ export async function createDelta(
   throwIfAborted(options);
   const chain = await openChain(parentPath, 'read', { ...options, fs: store });
   try {
-    assertRoomAbove(chain.links.length, chain.leaf.path);
+    if (options.throwAway !== true) assertRoomAbove(chain.links.length, chain.leaf.path);
     const { path: folder } = await store.resolve(posix.dirname(path));
     const hint = parentHintFor(options.hint ?? 'relative', folder, chain.leaf.path);
     const plan = planDelta(chain.leaf, {

@@ -5,8 +5,37 @@ import { takeLock, type HeldLock, type TakeLockOptions } from '../storage/take-l
 import { inParallel } from './in-parallel.ts';
 
 /**
- * Runs `work` while the files are locked as VMware and QEMU lock them: a machine's .vmx, a disk's descriptor and its
- * extents (`filesOfDisk`). What `work` opens for update it opens with `locked: 'ignore'`: the locks are its own.
+ * Locks the files as VMware and QEMU lock them: a machine's .vmx, a disk's descriptor and its extents (`filesOfDisk`);
+ * all of them or none. What is opened for update under them is opened with `locked: 'ignore'`: the locks are one's own.
+ * @throws VmdkError `disk-locked` (refused), `file-missing`.
+ */
+export async function takeLocks(
+  store: FileStore,
+  paths: Iterable<string>,
+  options: TakeLockOptions = {},
+): Promise<{ release(): Promise<void> }> {
+  // One file under two names is locked once; the name given matters, for a lock may lie beside a link.
+  const files = new Map<string, string>();
+  for (const path of paths) files.set((await store.resolve(path)).path, path);
+  const held: HeldLock[] = [];
+  const release = async (): Promise<void> => {
+    const released = await Promise.allSettled(held.map((lock) => lock.release()));
+    for (const one of released) if (one.status === 'rejected') throw one.reason;
+  };
+  try {
+    await inParallel([...files.values()], async (path) => {
+      held.push(await takeLock(store, path, options));
+    });
+  } catch (error) {
+    // What went wrong first matters more than a lock that is left.
+    await release().catch(() => {});
+    throw error;
+  }
+  return { release };
+}
+
+/**
+ * Runs `work` under `takeLocks`, and gives the locks back however it ends.
  * @throws VmdkError `disk-locked` (refused), `file-missing`; whatever `work` throws.
  */
 export async function withLocks<T>(
@@ -15,23 +44,15 @@ export async function withLocks<T>(
   work: () => Promise<T>,
   options: TakeLockOptions = {},
 ): Promise<T> {
-  // One file under two names is locked once; the name given matters, for a lock may lie beside a link.
-  const files = new Map<string, string>();
-  for (const path of paths) files.set((await store.resolve(path)).path, path);
-  const held: HeldLock[] = [];
+  const locks = await takeLocks(store, paths, options);
   let value: T;
   try {
-    await inParallel([...files.values()], async (path) => {
-      held.push(await takeLock(store, path, options));
-    });
     value = await work();
   } catch (error) {
-    // What went wrong first matters more than a lock that is left.
-    await Promise.allSettled(held.map((lock) => lock.release()));
+    await locks.release().catch(() => {});
     throw error;
   }
-  const released = await Promise.allSettled(held.map((lock) => lock.release()));
-  for (const one of released) if (one.status === 'rejected') throw one.reason;
+  await locks.release();
   return value;
 }
 

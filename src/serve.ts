@@ -1,0 +1,19 @@
+// The library for servers, `vmdkit/serve`: opens disks as exports (`openExports`), and serves these over NBD
+// (`serveNbd`). Whoever opens closes: first the server, then the exports.
+
+export { openExports } from './serve/exports.ts';
+export type {
+  ExportPoint,
+  ExportSet,
+  ExportTable,
+  OverlayPlace,
+  PlannedSource,
+  ServedExport,
+  ServeOptions,
+  WritableTarget,
+} from './serve/export-types.ts';
+export { serveNbd, type NbdEvent, type NbdServer, type NbdServerOptions } from './serve/nbd-server.ts';
+export { NBD_LIMITS, type NbdLimits } from './serve/nbd-limits.ts';
+export type { ServerTls } from './serve/nbd-tls.ts';
+export { parseNbdUri, printNbdUri, type NbdAddress, type NbdUri } from './serve/nbd-uri.ts';
+export { diskPointsOf, type DiskPoint } from './machine/disk-points.ts';
