@@ -23,13 +23,16 @@ export interface MachineTextOptions {
   readonly verbose: boolean;
 }
 
+/** Lines for the clones of one snapshot; more are counted. */
+const MOST_CLONES = 10;
+
 export function machineText(report: MachineReport, options: MachineTextOptions): string[] {
   const { paint } = options;
   return [
     `${paint('bold', shownPath(report.filename))}: ${showText(report.name)}`,
     ...factLines(report, paint),
     ...diskLines(report, paint),
-    ...snapshotLines(report, paint),
+    ...snapshotLines(report, options),
     ...sharingLines(report),
     ...lockLines(report.locks),
     ...limitLines(report.limits, options.verbose, paint),
@@ -136,7 +139,7 @@ function chainText({ chain }: MachineDiskReport, folder: string): string {
     .join(' on ');
 }
 
-function snapshotLines({ snapshots, ...report }: MachineReport, paint: Paint): string[] {
+function snapshotLines({ snapshots, ...report }: MachineReport, options: MachineTextOptions): string[] {
   if (snapshots.length === 0) return ['no snapshots'];
   const shown = new Set<MachineSnapshotReport>();
   const lines: string[] = [plural(snapshots.length, 'snapshot')];
@@ -146,9 +149,9 @@ function snapshotLines({ snapshots, ...report }: MachineReport, paint: Paint): s
     shown.add(snapshot);
     const children = snapshots.filter(({ parent, uid }) => parent === snapshot.uid && uid !== snapshot.uid);
     const below = lead + (branch === '├─ ' ? '│  ' : branch === '└─ ' ? '   ' : '');
-    lines.push(`  ${lead}${branch}${snapshotText(snapshot, paint)}`);
+    lines.push(`  ${lead}${branch}${snapshotText(snapshot, options.paint)}`);
     const bar = children.length === 0 ? '   ' : '│  ';
-    for (const line of detailLines(snapshot, paint)) lines.push(`  ${below}${bar}${line}`);
+    for (const line of detailLines(snapshot, options)) lines.push(`  ${below}${bar}${line}`);
     for (const [index, child] of children.entries()) {
       walk(child, below, index === children.length - 1 ? '└─ ' : '├─ ');
     }
@@ -173,11 +176,18 @@ function snapshotText(snapshot: MachineSnapshotReport, paint: Paint): string {
   return `${uid}  ${showText(name)}  ${when}${marks.join('')}`;
 }
 
-function detailLines({ description, clones, disks }: MachineSnapshotReport, paint: Paint): string[] {
+function detailLines(
+  { description, clones, disks }: MachineSnapshotReport,
+  { paint, verbose }: MachineTextOptions,
+): string[] {
+  const told = verbose || clones.length <= MOST_CLONES ? clones : clones.slice(0, MOST_CLONES - 1);
   const missing = disks.filter(({ problem }) => problem !== undefined);
   return [
     ...(description === '' ? [] : description.split('\n').map((line) => `"${showText(line)}"`)),
-    ...clones.map((vmx) => `linked clone: ${showText(vmx)}`),
+    ...told.map((vmx) => `linked clone: ${showText(vmx)}`),
+    ...(told.length === clones.length
+      ? []
+      : [`and ${plural(clones.length - told.length, 'more linked clone')}, all with -v`]),
     ...missing.map(
       ({ node, problem }) =>
         `${paint('red', `its disk${node === '' ? '' : ` ${node}`} cannot be read:`)} ${legible(problem!.message)}`,

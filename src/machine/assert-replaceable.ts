@@ -3,9 +3,8 @@
 import { VmdkError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { dependantsOf } from './forest.ts';
+import { nameFew } from './name-few.ts';
 import { findSharers, type SharerOptions } from './sharers.ts';
-
-const MOST_NAMED = 8;
 
 /** Nothing for a file that is not there. @throws VmdkError `base-has-children` (refused), which names them. */
 export async function assertReplaceable(
@@ -19,14 +18,13 @@ export async function assertReplaceable(
   const above = owners.flatMap((disk) => dependantsOf(forest, disk.path));
   const all = [...above, ...unconfirmed].map((disk) => disk.path);
   if (all.length === 0) return;
-  const more = all.length > MOST_NAMED ? ` and ${all.length - MOST_NAMED} more` : '';
   throw new VmdkError(
     'refused',
     'base-has-children',
     'replacing this file would break the disks that stand on it',
     {
       path: real,
-      found: `${all.length === 1 ? '1 disk' : `${all.length} disks`}: ${all.slice(0, MOST_NAMED).join(', ')}${more}`,
+      found: `${all.length === 1 ? '1 disk' : `${all.length} disks`}: ${nameFew(all)}`,
       expected: 'a file that no disk stands on',
       hint: 'Choose another name for the copy.',
     },

@@ -20,6 +20,7 @@ import { CHUNK_SECTORS, digestsOf } from './guard-digest.ts';
 import { guardPathOf, openGuard, writeGuard, type GuardHeader } from './guard-file.ts';
 import { areReadOnly, makeReadOnly, makeWritable } from './guard-modes.ts';
 import type { GuardOptions, GuardRange, GuardReport, GuardVerdict } from './guard-types.ts';
+import { nameFew } from './name-few.ts';
 import { findSharers, type Sharers } from './sharers.ts';
 
 /**
@@ -273,7 +274,7 @@ function assertNobodyRuns({ path }: Disk, { forest }: Sharers, force: boolean): 
   if (uses.length === 0 || force) return;
   throw new VmdkError('refused', 'base-runs', 'a machine runs on this disk itself, and writes to it', {
     path,
-    found: uses.map(({ machine, node }) => `${machine} at ${node}`).join(', '),
+    found: nameFew(uses.map(({ machine, node }) => `${machine} at ${node}`)),
     expected: 'a disk that is only read',
     hint: 'Take a snapshot of the machine first (vmdkit snapshot VM create NAME), so that it goes on in a delta; or pass --force.',
   });
@@ -288,20 +289,17 @@ function alreadyGuarded(path: string, found: string): VmdkError {
   });
 }
 
-const MOST_NAMED = 8;
-
 function baseChanged({ filename, changed, children }: GuardReport): VmdkError {
-  const places = changed.slice(0, MOST_NAMED).map(({ start, count }: GuardRange) => `${start}+${count}`);
-  const more = changed.length > MOST_NAMED ? ` and ${changed.length - MOST_NAMED} more` : '';
+  const places = changed.map(({ start, count }: GuardRange) => `${start}+${count}`);
   const shown = children.filter(({ sectors }) => sectors > 0).map(({ path }) => path);
-  const who = shown.length === 0 ? '' : `, shown by ${shown.slice(0, MOST_NAMED).join(', ')}`;
+  const who = shown.length === 0 ? '' : `, shown by ${nameFew(shown)}`;
   return new VmdkError(
     'refused',
     'base-changed',
     'the contents of the base changed: its old CID would be a lie',
     {
       path: filename,
-      found: `changes in sectors ${places.join(', ')}${more}${who}`,
+      found: `changes in sectors ${nameFew(places)}${who}`,
       expected: 'the contents that were recorded',
       hint: 'Put the base back from a copy; or read the disks above with --accept-mismatch, and make full copies of those that are right.',
     },

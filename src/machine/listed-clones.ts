@@ -8,6 +8,7 @@ import { showText } from '../format/plain-text.ts';
 import type { Snapshot } from '../format/vmsd.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { Machine } from './machine.ts';
+import { nameFew } from './name-few.ts';
 
 type State = 'there' | 'gone' | 'unknown';
 
@@ -31,7 +32,7 @@ export async function lookForClones(
     throw new VmdkError('refused', 'snapshot-has-clones', 'linked clones hang on this snapshot', {
       path: machine.vmsdPath,
       field,
-      found: there.map(({ vmx }) => vmx).join(', '),
+      found: nameFew(there.map(({ vmx }) => vmx)),
       expected: 'no linked clone',
       hint: 'Delete those clones first. When they are full ones by now, pass --force: a scan still looks for disks that would break.',
     });
@@ -40,16 +41,32 @@ export async function lookForClones(
     throw new VmdkError('refused', 'snapshot-has-clones', 'linked clones may hang on this snapshot', {
       path: machine.vmsdPath,
       field,
-      found: unknown.map(({ vmx }) => vmx).join(', '),
+      found: nameFew(unknown.map(({ vmx }) => vmx)),
       expected: 'no linked clone, or one that can be looked up from here',
       hint: 'Tell where they are with --map FROM=TO; when it is certain that they are gone, pass --force.',
     });
   }
-  return states.map(({ vmx, state }) =>
-    state === 'gone'
-      ? `the linked clone ${vmx} is gone`
-      : `the linked clone ${vmx} is no reason to stop, by request`,
-  );
+  const named = (found: (state: State) => boolean): string[] =>
+    states.filter(({ state }) => found(state)).map(({ vmx }) => vmx);
+  return [
+    ...noteOf(
+      named((state) => state === 'gone'),
+      ['is gone', 'are gone'],
+    ),
+    ...noteOf(
+      named((state) => state !== 'gone'),
+      ['is no reason to stop, by request', 'are no reason to stop, by request'],
+    ),
+  ];
+}
+
+function noteOf(clones: readonly string[], [one, many]: readonly [string, string]): string[] {
+  if (clones.length === 0) return [];
+  return [
+    clones.length === 1
+      ? `the linked clone ${clones[0]!} ${one}`
+      : `the linked clones ${nameFew(clones)} ${many}`,
+  ];
 }
 
 async function stateOf(

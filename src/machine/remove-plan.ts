@@ -7,6 +7,7 @@ import { showText } from '../format/plain-text.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import type { Forest, ForestDisk } from './forest.ts';
 import { guardPathOf } from './guard-file.ts';
+import { nameFew } from './name-few.ts';
 import { companionFiles, filesBelow, type FoundFile } from './own-files.ts';
 import { ownLinks } from './own-links.ts';
 import { planForgetting } from './remove-mentions.ts';
@@ -101,8 +102,6 @@ function namedDisks({ disks, forest }: RemoveTargets, force: boolean): ForestDis
   });
 }
 
-const MOST_NAMED = 8;
-
 /** @throws VmdkError `disks-in-use` (refused), which names everybody who needs one of the disks. */
 function assertNobodyNeeds(
   { forest, unconfirmed, machines }: RemoveTargets,
@@ -128,13 +127,9 @@ function assertNobodyNeeds(
   const who = [...needs].flatMap(([disk, names]) =>
     names.map((name) => `${showText(name)} needs ${showText(disk)}`),
   );
-  const more = who.length > MOST_NAMED ? ` and ${who.length - MOST_NAMED} more` : '';
   throw new VmdkError('refused', 'disks-in-use', 'others need what would be removed', {
     path: machines[0]?.path ?? [...disks.keys()][0]!,
-    found:
-      needs.size === 0
-        ? 'more files around it than are looked at'
-        : `${who.slice(0, MOST_NAMED).join(', ')}${more}`,
+    found: needs.size === 0 ? 'more files around it than are looked at' : nameFew(who),
     expected: 'nobody else',
     hint:
       needs.size === 0

@@ -8,6 +8,7 @@ import type { FileStore, ResolvedPath } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { notAFile } from '../storage/store-errors.ts';
 import { dependantsOf, type Forest, type ForestDisk } from './forest.ts';
+import { nameFew } from './name-few.ts';
 import { scanPlaces } from './scan-folder.ts';
 import type { WalkRoot } from './scan-walk.ts';
 import { readRegister, writeRegister, type Register } from './sharers-register.ts';
@@ -33,7 +34,6 @@ export interface Sharers {
 
 /** Names looked at around a disk before giving up; a datastore of a thousand machines has fewer. */
 const MOST_NAMES = 50_000;
-const MOST_NAMED = 8;
 
 /**
  * Looks through the folder of the disk and those in it, the folders beside it, `scan`, and where the register says:
@@ -93,14 +93,12 @@ function hasChildren(verb: string, { path, disks, unconfirmed }: Sharers): VmdkE
     ...disks.map((disk) => disk.path),
     ...unconfirmed.map((each) => `${each.path} (by the register; ${each.reason})`),
   ];
-  const named = all.slice(0, MOST_NAMED).join(', ');
-  const more = all.length > MOST_NAMED ? ` and ${all.length - MOST_NAMED} more` : '';
   const count = all.length === 1 ? '1 disk' : `${all.length} disks`;
   const look = unconfirmed.length > 0 ? ' Let it look at registered disks with --allow FOLDER.' : '';
   const breaks = disks.length > 0 ? 'would break the disks that stand on it' : 'may break what stands on it';
   return new VmdkError('refused', 'base-has-children', `${verb} ${breaks}`, {
     path,
-    found: `${count}: ${named}${more}`,
+    found: `${count}: ${nameFew(all)}`,
     expected: 'no disk that stands on it',
     hint: `Make a delta of it and work there (vmdkit create NEW --backing DISK), or pass --force to go ahead.${look}`,
   });

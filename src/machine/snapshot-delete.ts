@@ -23,6 +23,7 @@ import {
 } from './machine-change.ts';
 import { openMachineTree, type MachineTree } from './machine-tree.ts';
 import { findSnapshot, type Machine } from './machine.ts';
+import { nameFew } from './name-few.ts';
 import type { SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
 
 export interface DeleteSnapshotOptions extends SnapshotOptions {
@@ -155,7 +156,7 @@ function assertNobodyBreaks(
   throw new VmdkError('refused', 'disks-in-use', 'other disks stand on what this snapshot leaves', {
     path,
     field: going.map(({ uid, displayName }) => `snapshot ${uid} "${showText(displayName)}"`).join(', '),
-    found: [...new Set(strangers)].map(showText).join(', '),
+    found: nameFew([...new Set(strangers)].map(showText)),
     expected: 'nobody but this machine',
     hint: 'Delete or move those clones first; or pass --keep-disks, which removes the name and leaves every disk.',
   });

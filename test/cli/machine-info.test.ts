@@ -1,5 +1,5 @@
 // `vmdkit info VM.vmx`: a whole machine, sound or broken, for people and for programs.
-import { mkdir, rename, rm, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, rename, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import type { MachineReport } from '../../src/machine/describe-machine.ts';
@@ -95,6 +95,18 @@ describe('info of a machine', () => {
     ])
       expect(verbose.toLowerCase()).toContain(words);
     expect(verbose.match(/^ {4}(why|way out): /gm)).toHaveLength(8);
+  });
+
+  it('counts clones that are too many to list, and lists all with -v', async () => {
+    const clones = Array.from(
+      { length: 1000 },
+      (_, index) => `snapshot1.clone${index} = "../c${index}/c.vmx"\n`,
+    );
+    await appendFile(join(folder, 'golden/golden.vmsd'), clones.join(''));
+    const text = await quietly(['info', model.vmxPath]);
+    expect(text.match(/linked clone: /g)).toHaveLength(9);
+    expect(text).toContain('│     and 991 more linked clones, all with -v\n');
+    expect((await quietly(['info', model.vmxPath, '-v'])).match(/linked clone: /g)).toHaveLength(1000);
   });
 
   it('describes a machine whose disks are gone, and says where they were looked for', async () => {

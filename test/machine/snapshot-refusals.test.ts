@@ -105,6 +105,18 @@ describe('deleting refuses', () => {
     expect(notes).toEqual(['the linked clone ../gone/gone.vmx is gone']);
   });
 
+  it('in one line that can be read, however many hang on it', async () => {
+    const many = Array.from({ length: 1000 }, (_, index) => `D:\\VMs\\lab-${index}\\lab.vmx`);
+    await listClones(2, many);
+    await expect(remove('patched')).rejects.toThrow(
+      /found D:\\VMs\\lab-0\\lab\.vmx, .* and 992 more, expected/,
+    );
+    const { notes } = await remove('patched', { force: true, dryRun: true });
+    expect(notes).toEqual([
+      expect.stringMatching(/^the linked clones D:.* and 992 more are no reason to stop, by request$/),
+    ]);
+  });
+
   it('where a disk around stands on what would go, and changes nothing', async () => {
     await store.makeFolder('/ds/other');
     await createDelta('/ds/other/stray.vmdk', model.diskAt(3, 'sata0:1'), { fs: store });
