@@ -284,7 +284,7 @@ export const COMMANDS: readonly CommandSpec[] = [
       'vmdkit clone golden/golden.vmx --into . --freeze - < machines.csv',
     ],
     notes: [
-      'With - names come from stdin: one a line, or one JSON object a line with a "name", or a table (CSV) with a column "name"; what else it holds is given back with the result. Of machines, "uuid", "mac", "mac0" to "mac9", "display-name" and "annotation" are theirs.',
+      'With - names come from stdin: one a line, or one JSON object a line with a "name", or a JSON array of these, or a table (CSV) with a column "name"; what else it holds is given back with the result. Of machines, "uuid", "mac", "mac0" to "mac9", "display-name" and "annotation" are theirs.',
       'A machine must be off, unless a snapshot of it is cloned. Each clone gets a folder with its own .vmx, .vmsd, nvram and disks, and a UUID and addresses of its own.',
       'Clones stand as their base does. When the base has a folder of its own below DIR, as on a datastore, each clone gets one: DIR/NAME/NAME.vmdk. Else they are files: DIR/NAME.vmdk. Several bases give a folder for each clone, with NAME-BASE.vmdk for each base.',
       'Bases are only read. All clones are made or none, unless --keep-going. A run that was killed is finished or undone by the next run into DIR; if it ran on another host, only with --force.',

@@ -1,5 +1,5 @@
-// Names of clones from a stream, one a line: as they stand, or as JSON objects that hold a "name" and what the caller
-// wants to get back beside the result; or a table with a head.
+// Names of clones from a stream: one a line, as they stand or as JSON objects that hold a "name" and what the caller
+// wants to get back beside the result; or one JSON array of either; or a table with a head.
 import { usageError } from '../core/errors.ts';
 import { MOST_CLONES, type CloneName } from '../operations/clone-names.ts';
 import { parseNameTable } from './name-table.ts';
@@ -31,10 +31,10 @@ export async function readNames(
 /** Blank lines and blanks around a line count for nothing. @throws VmdkError `usage`. */
 export function parseNames(text: string): (string | CloneName)[] {
   const plain = text.replace(/^\ufeff/, '');
-  const table = parseNameTable(plain);
-  if (table !== undefined) {
-    if (table.length > MOST_CLONES) throw tooLong(`more than ${MOST_CLONES} names`);
-    return table;
+  const whole = parseDocument(plain) ?? parseNameTable(plain);
+  if (whole !== undefined) {
+    if (whole.length > MOST_CLONES) throw tooLong(`more than ${MOST_CLONES} names`);
+    return whole;
   }
   const names: (string | CloneName)[] = [];
   for (const [index, raw] of plain.split('\n').entries()) {
@@ -46,6 +46,22 @@ export function parseNames(text: string): (string | CloneName)[] {
   return names;
 }
 
+/** One array, or one object over several lines, as PowerShell's ConvertTo-Json prints them; undefined for all else. */
+function parseDocument(text: string): (string | CloneName)[] | undefined {
+  const isArray = /^\s*\[\s*[[{"\]]/.test(text);
+  if (!isArray && !/^\s*\{\s*\n/.test(text)) return undefined;
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (error) {
+    throw usageError(`stdin: not JSON, though it begins as such: ${String(error)}`);
+  }
+  return [value].flat().map((entry, index) => {
+    if (typeof entry === 'string') return entry;
+    return named(entry, isArray ? `stdin, entry ${index + 1}` : 'stdin');
+  });
+}
+
 function parseObject(line: string, number: number): CloneName {
   let value: unknown;
   try {
@@ -53,12 +69,17 @@ function parseObject(line: string, number: number): CloneName {
   } catch (error) {
     throw usageError(`stdin, line ${number}: not JSON, though it begins with {: ${String(error)}`);
   }
-  if (hasName(value)) return value;
-  throw usageError(`stdin, line ${number}: the object has no "name" that is a text`);
+  return named(value, `stdin, line ${number}`);
 }
 
-function hasName(value: unknown): value is CloneName {
-  return typeof value === 'object' && value !== null && 'name' in value && typeof value.name === 'string';
+/** With its `name`, which the caller may spell `Name`. */
+function named(value: unknown, where: string): CloneName {
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) {
+    const entry = value as Readonly<Record<string, unknown>>;
+    const name = entry['name'] ?? Object.entries(entry).find(([key]) => key.toLowerCase() === 'name')?.[1];
+    if (typeof name === 'string') return { ...entry, name };
+  }
+  throw usageError(`${where}: the object has no "name" that is a text`);
 }
 
 function tooLong(found: string): Error {

@@ -1,5 +1,5 @@
 // What an entry of a list of names says about its clone beside the name: UUID, MAC addresses, note. Rule: a key that
-// means something is checked; every other is the caller's own, and handed back.
+// means something is checked, however it is spelled; every other is the caller's own, and handed back.
 import { usageError } from '../core/errors.ts';
 import type { CloneName } from '../operations/clone-names.ts';
 import type { GivenIdentity } from './new-identity.ts';
@@ -17,7 +17,7 @@ export interface GivenMachine extends GivenIdentity {
  */
 export function givenMachine(entry: CloneName, cards: readonly number[]): GivenMachine {
   const text = (key: string): string | undefined => {
-    const value = entry[key];
+    const value = valueOf(entry, key);
     if (value === undefined || value === null || value === '') return undefined;
     if (typeof value === 'string') return value;
     throw usageError(`${JSON.stringify(entry.name)}: "${key}" is no text`);
@@ -33,12 +33,25 @@ export function givenMachine(entry: CloneName, cards: readonly number[]): GivenM
   };
 }
 
+/** What stands under the key itself, else under one that is spelled otherwise: `MAC0`, `displayName`, `Display Name`. */
+function valueOf(entry: CloneName, key: string): unknown {
+  if (entry[key] !== undefined) return entry[key];
+  const alike = Object.keys(entry).filter((other) => other !== key && plainKey(other) === plainKey(key));
+  if (alike.length > 1)
+    throw usageError(`${JSON.stringify(entry.name)}: "${alike.join('" and "')}" are one and the same`);
+  return alike[0] === undefined ? undefined : entry[alike[0]];
+}
+
+function plainKey(key: string): string {
+  return key.toLowerCase().replaceAll(/[-_ ]/g, '');
+}
+
 function macsOf(
   entry: CloneName,
   cards: readonly number[],
   text: (key: string) => string | undefined,
 ): (string | undefined)[] {
-  const macs = listedMacs(entry);
+  const macs = listedMacs(entry.name, valueOf(entry, 'macs') ?? []);
   const put = (key: string, position: number): void => {
     const mac = text(key);
     if (mac === undefined) return;
@@ -55,15 +68,13 @@ function macsOf(
     macs[position] = mac;
   };
   put('mac', 0);
-  for (const key of Object.keys(entry)) {
-    const index = /^mac(\d{1,2})$/.exec(key)?.[1];
-    if (index !== undefined) put(key, cards.indexOf(Number(index)));
-  }
+  const indexes = Object.keys(entry).flatMap((key) => /^mac(\d{1,2})$/.exec(plainKey(key))?.[1] ?? []);
+  for (const index of new Set(indexes)) put(`mac${index}`, cards.indexOf(Number(index)));
   return macs;
 }
 
 /** A list of addresses, null for a card without; or as a plan tells them, whose generated ones the UUID gives again. */
-function listedMacs({ name, macs = [] }: CloneName): (string | undefined)[] {
+function listedMacs(name: string, macs: unknown): (string | undefined)[] {
   const isPlanned = (mac: unknown): mac is { address: string; type: string } =>
     typeof mac === 'object' &&
     mac !== null &&

@@ -248,6 +248,18 @@ describe('lines of names', () => {
   it('are names or objects, whatever ends the lines', () => {
     expect(parseNames('\ufeffa\r\n b \n\n{"name":"c","x":[1]}')).toEqual(['a', 'b', { name: 'c', x: [1] }]);
     expect(parseNames('"quoted"')).toEqual(['"quoted"']);
+    expect(parseNames('{"Name":"c"}\n')).toEqual([{ Name: 'c', name: 'c' }]);
     expect(() => parseNames('x\n'.repeat(100_001))).toThrow(/more than 100000 names/);
+  });
+
+  it('may be one document, as ConvertTo-Json prints it', () => {
+    const both = [{ name: 'a', mac: 'x' }, 'b'];
+    expect(parseNames(JSON.stringify(both))).toEqual(both);
+    expect(parseNames(JSON.stringify(both, undefined, 2).replaceAll('\n', '\r\n'))).toEqual(both);
+    expect(parseNames('{\n  "Name": "a"\n}\n')).toEqual([{ Name: 'a', name: 'a' }]);
+    expect(parseNames('[]')).toEqual([]);
+    expect(parseNames('[x] y\n')).toEqual(['[x] y']);
+    expect(() => parseNames('[{"name":"a"}, 7]')).toThrow(/entry 2: the object has no "name"/);
+    expect(() => parseNames('[{"name":"a"}')).toThrow(/stdin: not JSON, though it begins as such/);
   });
 });

@@ -105,6 +105,11 @@ describe('what an entry of a list says', () => {
       macs: ['1', undefined, '3'],
     });
     expect(givenMachine({ name: 'a', mac4: '5' }, [0, 4]).macs).toEqual([undefined, '5']);
+    expect(givenMachine({ name: 'a', MAC0: '1', displayName: 'A', Uuid: 'u' }, [0])).toEqual({
+      displayName: 'A',
+      uuid: 'u',
+      macs: ['1'],
+    });
     expect(givenMachine({ name: 'a', 'display-name': 'Web A', mac: '' }, [0])).toEqual({
       displayName: 'Web A',
       macs: [],
@@ -116,6 +121,7 @@ describe('what an entry of a list says', () => {
     [{ macs: 'x' }, /"macs" is no list/],
     [{ mac7: 'x' }, /"mac7" is given for a machine that has ethernet0, ethernet2/],
     [{ mac: 'x', mac0: 'y' }, /ethernet0 is given twice/],
+    [{ MAC0: 'x', Mac0: 'y' }, /"MAC0" and "Mac0" are one and the same/],
   ])('is refused when it is %j', (more, why) => {
     expect(() => givenMachine({ name: 'a', ...more }, [0, 2])).toThrow(why);
   });
