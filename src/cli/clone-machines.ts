@@ -4,6 +4,7 @@ import { dirname, resolve } from 'node:path';
 import { usageError, VmdkError } from '../core/errors.ts';
 import { cloneMachine } from '../machine/clone-machine.ts';
 import {
+  forksOf,
   machineResult,
   type MachineCloneOptions,
   type MachineClonePlan,
@@ -121,13 +122,14 @@ async function tell(
 ): Promise<void> {
   if (context.format === 'ndjson') for (const result of results) await context.printJson(result);
   else if (context.format === 'json') {
-    const { source, point, into, freeze, totals, limits } = plan;
+    const { source, point, into, totals, limits } = plan;
+    const freeze = forksOf(plan);
     await context.printJson({
       schema: 'vmdkit-machine-clones/v1',
       source,
       point,
       into,
-      ...(freeze === undefined ? {} : { freeze }),
+      ...(freeze.length === 0 ? {} : { freeze }),
       clones: results,
       totals,
       limits,

@@ -1,6 +1,11 @@
 // What people read of clones of a machine: the plan in a page, and one line when it is done.
 import { showText } from '../format/plain-text.ts';
-import type { MachineClonePlan, MachineCloneResult, PlannedMachine } from '../machine/machine-clone-types.ts';
+import {
+  forksOf,
+  type MachineClonePlan,
+  type MachineCloneResult,
+  type PlannedMachine,
+} from '../machine/machine-clone-types.ts';
 import { inColumns } from './columns.ts';
 import { limitLines } from './limit-text.ts';
 import { plural, sizeText } from './numbers.ts';
@@ -30,13 +35,12 @@ export function machineSummaryText(plan: MachineClonePlan, results: readonly Mac
   const files = made.reduce((sum, { files: own = [] }) => sum + own.length, 0);
   const needed = made.reduce((sum, { 'bytes-needed': own = 0 }) => sum + own, 0);
   const each = plan.disks.reduce((sum, disk) => sum + disk['occupied-size'], 0);
+  const forks = forksOf(plan);
   const extra = [
     ...(plan.kind === 'full'
       ? []
       : [`${sizeText(Math.max(0, made.length * each - needed))} saved against full copies`]),
-    ...(plan.freeze === undefined
-      ? []
-      : [`the source goes on in ${plural(plan.freeze.length, 'new delta')}`]),
+    ...(forks.length === 0 ? [] : [`the source goes on in ${plural(forks.length, 'new delta')}`]),
     ...(recovered === 0 ? [] : [`${recovered} of them by the interrupted run before`]),
     ...(failed === 0 ? [] : [`${failed} failed`]),
   ];
@@ -92,13 +96,14 @@ function diskTable({ disks, clones, dropped }: MachineClonePlan): string[] {
   ];
 }
 
-function sourceLines({ source, point, freeze }: MachineClonePlan): string[] {
+function sourceLines(plan: MachineClonePlan): string[] {
+  const { source, point } = plan;
   const from =
     point.kind === 'snapshot'
       ? `at its snapshot ${point.uid} "${showText(point.name)}"`
       : 'at its running point';
   const lines = [`source: ${shownPath(source)}, ${from}`];
-  for (const { node, path, base } of freeze ?? []) {
+  for (const { node, path, base } of forksOf(plan)) {
     lines.push(`frozen: ${node} goes on in ${shownPath(path)}, ${shownPath(base)} stays as it is`);
   }
   return lines;

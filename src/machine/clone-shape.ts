@@ -10,7 +10,7 @@ import { parentHintFor } from '../operations/parent-hint.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { assertNameFits, clonePart, type CloneParts, type ShapedClone } from './clone-parts.ts';
-import { findCloneSource, type CloneSource } from './clone-source.ts';
+import { findCloneSource, type CloneSource, type SourceDisk } from './clone-source.ts';
 import { vmxTemplate } from './clone-vmx.ts';
 import { planFreeze, type FreezePlan } from './freeze-machine.ts';
 import { givenMachine } from './given-identity.ts';
@@ -92,12 +92,12 @@ async function shapeParts(
   nameOf: (path: string) => string,
   random: RandomBytes,
 ): Promise<CloneParts> {
-  const { machine, disks, dropped, returned } = source;
+  const { machine, disks, returned } = source;
   const part = { nameOf, type: request.type };
   const vmx = vmxTemplate(machine.vmx, machine.config, {
     media: request.media ?? 'keep',
     mediumPath: (name) => (isPlaceElsewhere(name) ? name : nameOf(posix.join(machine.folder, name))),
-    dropped: dropped.map(({ node }) => node),
+    dropped: disksWithout(machine, disks),
     returned,
   });
   const device = (node: string) => machine.config.devices.find((other) => other.node === node);
@@ -108,6 +108,14 @@ async function shapeParts(
     nvram: await companion(store, machine.nvramPath),
     vmxf: await companion(store, machine.vmxfPath),
   };
+}
+
+/** Places of disks that clones do not have, those of disks that the source has no more among them: their lines name its files. */
+function disksWithout({ config }: Machine, disks: readonly SourceDisk[]): string[] {
+  const cloned = new Set(disks.map(({ node }) => node));
+  return config.devices
+    .filter(({ kind, node }) => kind === 'disk' && !cloned.has(node))
+    .map(({ node }) => node);
 }
 
 /** Absolute, on Windows, or in a datastore by name: the same from everywhere. */

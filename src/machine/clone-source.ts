@@ -6,7 +6,14 @@ import { assertRoomForClones, examineBases, type CloneBase } from '../operations
 import type { CloneWarning } from '../operations/clone-types.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { IndependentRule, MachineCloneOptions, MachineCloneRequest } from './machine-clone-types.ts';
-import { assertMachineUsable, disksAt, findSnapshot, type Machine } from './machine.ts';
+import {
+  assertMachineUsable,
+  disksFor,
+  findSnapshot,
+  type Machine,
+  type MachineDisk,
+  type NamedDisk,
+} from './machine.ts';
 import { openMachine } from './open-machine.ts';
 
 export interface SourceDisk {
@@ -31,8 +38,7 @@ export interface CloneSource {
 }
 
 interface Wanted {
-  readonly node: string;
-  readonly path: string;
+  readonly disk: NamedDisk;
   readonly kind: 'linked' | 'copied';
   readonly written: boolean;
   readonly forkable: boolean;
@@ -50,17 +56,21 @@ export async function findCloneSource(
   assertFitting(request);
   const machine = await openMachine(request.machine, { ...options, fs: store });
   const snapshot = request.snapshot === undefined ? undefined : findSnapshot(machine, request.snapshot);
+  const { wanted, dropped } = chooseDisks(machine, snapshot, request);
   assertMachineUsable(machine, {
     verb: 'clone',
     snapshot,
-    changes: request.freeze === true,
+    disks: wanted.map(({ disk }) => disk),
+    // What a snapshot leaves out is what the machine writes to while it runs.
+    changes: request.freeze === true || (snapshot !== undefined && wanted.some(({ written }) => written)),
     accept: options.takeOver === true ? ['unclean'] : [],
+    withoutIndependent: '--independent drop',
   });
-  const { wanted, dropped } = chooseDisks(machine, snapshot, request);
   if (wanted.length === 0) throw withoutDisks(machine);
   const bases = await examineBases(
     store,
-    wanted.map(({ path }) => path),
+    // That it is usable means that each has a place.
+    wanted.map(({ disk }) => disk.path!),
     options,
   );
   // A copy of a chain that is too deep is the way out of it.
@@ -69,11 +79,11 @@ export async function findCloneSource(
   return {
     machine,
     snapshot,
-    disks: wanted.map(({ node, kind, written, forkable }, index) => {
+    disks: wanted.map(({ disk: { node }, kind, written, forkable }, index) => {
       return { node, kind, written, forkable, base: bases[index]! };
     }),
     dropped,
-    returned: wanted.map(({ node }) => node).filter((node) => !present.has(node)),
+    returned: wanted.map(({ disk }) => disk.node).filter((node) => !present.has(node)),
     warnings: [...warningsOf(machine, dropped), ...memoryWarnings(machine, snapshot)],
   };
 }
@@ -99,29 +109,35 @@ function chooseDisks(
   { full, independent = 'copy' }: MachineCloneRequest,
 ): { wanted: Wanted[]; dropped: { node: string; reason: string }[] } {
   const kind = full === true ? 'copied' : 'linked';
-  const held = snapshot === undefined ? [] : disksAt(machine, snapshot);
-  const wanted: Wanted[] = held.map(({ node, path }) => ({
-    node,
-    path,
-    kind,
-    written: false,
-    forkable: false,
-  }));
+  // Some databases list an independent disk as well: it was not frozen all the same.
+  const held =
+    snapshot === undefined
+      ? []
+      : disksFor(machine, snapshot).filter((disk) => runningOn(machine, disk)?.device.independent !== true);
+  const wanted: Wanted[] = held.map((disk) => {
+    return { disk, kind, written: runningOn(machine, disk) !== undefined, forkable: false };
+  });
   const dropped: { node: string; reason: string }[] = [];
-  for (const { node, device, path, problem } of machine.disks) {
-    if (held.some((disk) => disk.node === node)) continue;
+  for (const disk of machine.disks) {
+    const { node, device } = disk;
+    if (held.some((other) => other.node === node)) continue;
     if (!device.independent && snapshot !== undefined) {
       dropped.push({ node, reason: `it was added after the snapshot "${snapshot.displayName}"` });
     } else if (device.independent && independent === 'drop') {
       dropped.push({ node, reason: `it is ${device.mode}, and such disks were to be left out` });
     } else {
-      if (path === undefined) throw problem!;
       const own = device.independent ? kindOf(independent, kind) : kind;
       const written = device.mode !== 'independent-nonpersistent';
-      wanted.push({ node, path, kind: own, written, forkable: !device.independent });
+      wanted.push({ disk, kind: own, written, forkable: !device.independent });
     }
   }
   return { wanted, dropped };
+}
+
+/** The disk of the running point that is this very file. */
+function runningOn({ disks }: Machine, { links }: NamedDisk): MachineDisk | undefined {
+  const identity = links[0]?.identity;
+  return identity === undefined ? undefined : disks.find((disk) => disk.links[0]?.identity === identity);
 }
 
 function kindOf(rule: IndependentRule, kind: 'linked' | 'copied'): 'linked' | 'copied' {

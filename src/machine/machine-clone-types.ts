@@ -175,6 +175,11 @@ export function machineResult(
   return { ...head, ...clone, status: made };
 }
 
+/** The deltas that the source goes on in; none when no clone is left to be made, for then it stays as it is. */
+export function forksOf({ freeze = [], clones }: MachineClonePlan): readonly PlannedFork[] {
+  return clones.some(({ status }) => status === 'planned') ? freeze : [];
+}
+
 /** The request that gives this plan again, with the same identities. */
 export function requestOfMachinePlan(plan: MachineClonePlan): MachineCloneRequest {
   const { point } = plan;

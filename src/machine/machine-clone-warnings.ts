@@ -57,11 +57,14 @@ async function reachWarnings({ store, into, clones, shaped }: MachineShape): Pro
 }
 
 function writtenWarnings({ source, freeze, shaped }: MachineShape): CloneWarning[] {
-  const nodes = shaped.parts
+  const written = shaped.parts
     .filter(({ delta, source: disk }) => delta !== undefined && disk.written && !(freeze && disk.forkable))
-    .map(({ source: disk }) => disk.node);
-  if (nodes.length === 0) return [];
-  const message = `the clones stand on disks that the source writes to when it is started (${nodes.join(', ')}): that would break every clone. Never start it again, or fork it with --freeze, or clone a snapshot`;
+    .map(({ source: disk }) => disk);
+  if (written.length === 0) return [];
+  const wayOut = written.some(({ forkable }) => forkable)
+    ? 'fork it with --freeze, or clone a snapshot'
+    : 'give the clones copies of them (--independent copy)';
+  const message = `the clones stand on disks that the source writes to when it is started (${written.map(({ node }) => node).join(', ')}): that would break every clone. Never start it again, or ${wayOut}`;
   return [{ code: 'source-not-frozen', message, path: source.machine.path }];
 }
 
@@ -74,7 +77,7 @@ function addressWarnings({ source, clones }: MachineShape): CloneWarning[] {
       identity.addresses.some((own) => own.index === index && own.type === 'generated'),
     );
     if (without.length === 0) continue;
-    const message = `ethernet${index} of the source has a static address, which no two machines can share: ${without.length} of the clones get a generated one. Give theirs in the list of names ("mac${index}")`;
+    const message = `ethernet${index} of the source has a static address, which no two machines can share: ${without.length} of the clones ${without.length === 1 ? 'gets' : 'get'} a generated one. Give theirs in the list of names ("mac${index}")`;
     warnings.push({ code: 'static-address', message, path });
   }
   const odd = clones.find(({ identity }) => identity.addresses.some((own) => own.outsideVmwareRange));

@@ -93,8 +93,12 @@ export interface MachinePurpose {
   readonly verb: string;
   /** Only this snapshot's disks are read, which a running machine leaves alone too. */
   readonly snapshot?: Snapshot | undefined;
-  /** Its own files will be changed, so it must be off, also when a snapshot is named. */
+  /** The disks that are used, where they are not those of the snapshot or of the running point. */
+  readonly disks?: readonly NamedDisk[] | undefined;
+  /** Its own files will be changed, or disks used that it writes to: it must be off, also when a snapshot is named. */
   readonly changes?: boolean | undefined;
+  /** How the user leaves independent disks out, which no snapshot keeps from being written. */
+  readonly withoutIndependent?: string | undefined;
   /** What the user has taken on. */
   readonly accept?: readonly ('unclean' | 'suspended' | 'multi-writer' | 'vtpm')[] | undefined;
 }
@@ -132,7 +136,8 @@ export function assertMachineUsable(machine: Machine, purpose: MachinePurpose): 
     });
   }
   if (purpose.snapshot === undefined || purpose.changes === true) assertAtRest(machine, purpose);
-  for (const disk of disksFor(machine, purpose.snapshot)) assertDiskUsable(machine, disk, purpose);
+  for (const disk of purpose.disks ?? disksFor(machine, purpose.snapshot))
+    assertDiskUsable(machine, disk, purpose);
 }
 
 /**
@@ -201,19 +206,21 @@ export function isRawDisk({ links }: Pick<NamedDisk, 'links'>): boolean {
   return links.some(({ createType }) => RAW_TYPES.has(createType));
 }
 
-function disksFor(machine: Machine, snapshot: Snapshot | undefined): readonly NamedDisk[] {
+/** The disks of the running point, or of a snapshot, found or not. */
+export function disksFor(machine: Machine, snapshot: Snapshot | undefined): readonly NamedDisk[] {
   return snapshot === undefined ? machine.disks : (machine.snapshotDisks.get(snapshot.uid) ?? []);
 }
 
-function assertAtRest({ path, power }: Machine, { verb, accept = [], changes }: MachinePurpose): void {
+function assertAtRest({ path, power }: Machine, purpose: MachinePurpose): void {
+  const { verb, accept = [] } = purpose;
   const reasons = power.reasons.join('; ');
-  const orSnapshot = changes === true ? '' : ' Or name a snapshot, which nobody writes to.';
+  const orElse = wayAround(purpose);
   if (power.state === 'running') {
     throw refusal('machine-running', `cannot ${verb} a machine that is in use`, {
       path,
       found: reasons,
       expected: 'a machine that is powered off',
-      hint: `Shut it down first.${orSnapshot}`,
+      hint: `Shut it down first.${orElse}`,
     });
   }
   if (power.state === 'suspended' && !accept.includes('suspended')) {
@@ -221,7 +228,7 @@ function assertAtRest({ path, power }: Machine, { verb, accept = [], changes }: 
       path,
       found: reasons,
       expected: 'a machine that is powered off: what its memory holds is not yet on its disks',
-      hint: `Resume it and shut it down.${orSnapshot}`,
+      hint: `Resume it and shut it down.${orElse}`,
     });
   }
   if (power.state !== 'unclean' || accept.includes('unclean')) return;
@@ -229,24 +236,36 @@ function assertAtRest({ path, power }: Machine, { verb, accept = [], changes }: 
     path,
     found: reasons,
     expected: 'a machine that was shut down',
-    hint: `Make sure that no host runs it, then pass --force; or start it and shut it down.${orSnapshot}`,
+    hint: `Make sure that no host runs it, then pass --force; or start it and shut it down.${orElse}`,
   });
 }
 
-function assertDiskUsable(machine: Machine, disk: NamedDisk, { verb, accept = [] }: MachinePurpose): void {
+/** What else can be done with a machine that is not off. */
+function wayAround({ snapshot, changes, withoutIndependent }: MachinePurpose): string {
+  if (changes !== true) return ' Or name a snapshot, which nobody writes to.';
+  if (snapshot === undefined || withoutIndependent === undefined) return '';
+  return ` Or leave its independent disks out (${withoutIndependent}): it writes to them while it runs, whatever snapshot is meant.`;
+}
+
+function assertDiskUsable(machine: Machine, disk: NamedDisk, purpose: MachinePurpose): void {
+  const { verb, accept = [], withoutIndependent } = purpose;
   const { path } = machine;
   const { node } = disk;
+  const device = machine.config.devices.find((other) => other.node === node);
+  const leaveOut =
+    device?.independent === true && withoutIndependent !== undefined
+      ? ` Or leave it out (${withoutIndependent}).`
+      : '';
   if (isRawDisk(disk)) {
     throw refusal('raw-disk', `cannot ${verb} a machine with a raw disk`, {
       path,
       field: node,
       found: `${disk.links.at(-1)!.createType} in ${disk.path ?? disk.fileName}`,
       expected: 'disks whose contents are in their files',
-      hint: 'Detach it in a copy of the .vmx, or copy the device into a disk of its own first (vmkfstools -i).',
+      hint: `Detach it in a copy of the .vmx, or copy the device into a disk of its own first (vmkfstools -i).${leaveOut}`,
     });
   }
   if (disk.problem !== undefined) throw disk.problem;
-  const device = machine.config.devices.find((other) => other.node === node);
   const shared =
     device?.sharing ?? (device?.sharedBus === undefined ? undefined : `a ${device.sharedBus} shared bus`);
   if (shared === undefined || accept.includes('multi-writer')) return;
@@ -255,7 +274,7 @@ function assertDiskUsable(machine: Machine, disk: NamedDisk, { verb, accept = []
     field: node,
     found: shared,
     expected: 'disks of its own',
-    hint: `Detach ${node} in a copy of the .vmx: a shared disk belongs to all machines of its cluster.`,
+    hint: `Detach ${node} in a copy of the .vmx: a shared disk belongs to all machines of its cluster.${leaveOut}`,
   });
 }
 

@@ -63,7 +63,7 @@ export async function planShapedClones(shape: MachineShape, finished: boolean): 
     dropped: source.dropped,
     ...(freezes ? { freeze: freeze.forks } : {}),
     clones,
-    totals: totalsOf(shape, made, needed, freezes ? freeze['bytes-needed'] : 0),
+    totals: totalsOf(shape, made, needed, freezes && made > 0 ? freeze['bytes-needed'] : 0),
     limits: request.full === true ? [] : await limitsOfClones(shape, made),
     warnings: await warningsOfClones(shape),
   };

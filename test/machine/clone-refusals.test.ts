@@ -1,9 +1,10 @@
 // Machines and requests that are not cloned: each refusal has its reason and its way out, and leaves everything as it was.
 import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
+import { machinePlanText, machineSummaryText } from '../../src/cli/machine-clone-text.ts';
 import { planMachineClones } from '../../src/machine/plan-machine-clones.ts';
 import { createDelta } from '../../src/operations/create-delta.ts';
-import type { MachineCloneRequest } from '../../src/machine/machine-clone-types.ts';
+import type { MachineClonePlan, MachineCloneRequest } from '../../src/machine/machine-clone-types.ts';
 import { filesBelow, hashesBelow } from '../support/clone-bench.ts';
 import { clonedMachines, contentsOf, editVmx, machineBench } from '../support/machine-clones.ts';
 import type { MachineModelOptions } from '../support/machine-model.ts';
@@ -110,6 +111,68 @@ describe('a machine', () => {
   });
 });
 
+describe('an independent disk, which no snapshot keeps from being written', () => {
+  const independent = { 'sata0:1.mode': 'independent-persistent', 'sata0:1.fileName': 'golden_1.vmdk' };
+  const running = { cleanShutdown: 'FALSE' };
+
+  // Whose first snapshot lists it.
+  it.each<[string, Record<string, string>, RegExp]>([
+    ['that others write to', { 'sata0:1.sharing': 'multi-writer' }, /others write to \(sata0:1\)/],
+    ['of a machine that runs', running, /may still be in use[^]*leave its independent disks out/],
+  ])('%s is not cloned with a snapshot either', async (_, vmx, why) => {
+    for (const rule of ['copy', 'link'] as const) {
+      const request = { snapshot: 'installed', independent: rule };
+      await expectRefused({ vmx: { ...independent, ...vmx } }, request, 'refused', why);
+    }
+  });
+
+  it('that is a raw disk is refused as one, and says how to do without', async () => {
+    const { fs } = await machineBench({ vmx: independent });
+    const rdm = 'version=1\nCID=fffffffe\nparentCID=ffffffff\ncreateType="vmfsRawDeviceMap"\n';
+    await fs.replace('/ds/golden/golden_1.vmdk', Buffer.from(`${rdm}RW 1024 VMFSRDM "golden_1-flat.vmdk"\n`));
+    await editVmx(fs, '/ds/golden/golden.vmsd', { 'snapshot1.disk1.fileName': null });
+    const request = { machine: GOLDEN, into: '/ds', names: ['x'], snapshot: 'patched' };
+    await expect(clonedMachines(request, { fs })).rejects.toMatchObject({
+      code: 'raw-disk',
+      message: expect.stringMatching(/sata0:1[^]*leave it out \(--independent drop\)/) as string,
+    });
+  });
+
+  it.each<Record<string, string>>([
+    { 'sata0:1.sharing': 'multi-writer' },
+    { 'sata0:1.fileName': 'gone.vmdk' },
+    running,
+  ])('is no reason to refuse when it is left out: %j', async (vmx) => {
+    const { fs } = await machineBench({ vmx: { ...independent, ...vmx } });
+    await editVmx(fs, '/ds/golden/golden.vmsd', { 'snapshot1.disk1.fileName': null });
+    const point = vmx === running ? { snapshot: 'patched' } : {};
+    const request = { machine: GOLDEN, into: '/ds', names: ['x'], ...point, independent: 'drop' } as const;
+    const [made] = await clonedMachines(request, { fs });
+    expect(made!.disks!.map(({ node }) => node)).toEqual(['scsi0:0', 'nvme0:0']);
+  });
+
+  it('is copied from a machine that runs when it only reads it', async () => {
+    const vmx = { ...independent, ...running, 'sata0:1.mode': 'independent-nonpersistent' };
+    const { fs, model } = await machineBench({ vmx });
+    await editVmx(fs, '/ds/golden/golden.vmsd', { 'snapshot1.disk1.fileName': null });
+    const request = { machine: GOLDEN, into: '/ds', names: ['x'], snapshot: 'patched' };
+    const [made] = await clonedMachines(request, { fs });
+    const contents = await contentsOf(fs, made!.vmx!);
+    expect(contents.get('sata0:1')!.equals(model.contentsAt(1, 'sata0:1'))).toBe(true);
+  });
+
+  it('is no frozen disk because a snapshot lists it', async () => {
+    const { fs } = await machineBench({ vmx: independent });
+    const request = { machine: GOLDEN, into: '/ds', names: ['x'], snapshot: 'installed' };
+    const { disks } = await planMachineClones(request, { fs });
+    expect(disks.map(({ node, kind }) => `${node} ${kind}`)).toEqual([
+      'scsi0:0 linked',
+      'nvme0:0 linked',
+      'sata0:1 copied',
+    ]);
+  });
+});
+
 describe('a request', () => {
   it.each<[Partial<MachineCloneRequest>, string, RegExp]>([
     [{ snapshot: 'none' }, 'missing', /no such snapshot: found uid:1 "installed", uid:2 "patched"/],
@@ -142,5 +205,19 @@ describe('a request', () => {
       ['created', undefined],
     ]);
     expect(await fs.list('/ds/b')).toEqual([]);
+  });
+
+  it('whose places are all taken forks nothing', async () => {
+    const { fs, model } = await machineBench();
+    await fs.makeFolder('/ds/b');
+    const before = await model.hashes();
+    const request = { machine: GOLDEN, into: '/ds', names: ['b'], freeze: true, keepGoing: true };
+    const plans: MachineClonePlan[] = [];
+    const made = await clonedMachines(request, { fs, onPlan: (plan) => plans.push(plan) });
+    expect(made.map(({ status }) => status)).toEqual(['failed']);
+    expect(plans[0]!.totals).toMatchObject({ clones: 0, files: 0, 'bytes-needed': 0 });
+    expect(machineSummaryText(plans[0]!, made)).not.toMatch(/goes on/);
+    expect(machinePlanText(plans[0]!, false).join('\n')).not.toMatch(/goes on/);
+    expect(await model.hashes()).toEqual(before);
   });
 });

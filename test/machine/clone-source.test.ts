@@ -78,6 +78,28 @@ describe('disks that snapshots leave out', () => {
   });
 });
 
+describe('disks that the machine has no more', () => {
+  it('are not named by its clones, whatever lines are left of them', async () => {
+    const { fs } = await machineBench({
+      vmx: {
+        'scsi0:5.present': 'FALSE',
+        'scsi0:5.fileName': '/vmfs/volumes/ds1/golden/old.vmdk',
+        'scsi00:06.fileName': '../golden/golden.vmdk',
+        'sata3:1.present': 'TRUE',
+        'sata3:1.fileName': '../golden/golden_1.vmdk',
+        'sata3.present': 'FALSE',
+        'sata0:7.present': 'FALSE',
+        'sata0:7.deviceType': 'cdrom-image',
+      },
+    });
+    const request = { machine: GOLDEN, into: '/ds', names: ['web'], snapshot: 'patched' };
+    const [clone] = await clonedMachines(request, { fs });
+    const text = await textOf(fs, clone!.vmx!);
+    expect(text).not.toMatch(/golden|old\.vmdk|scsi0?0:0?[56]|sata3:1/);
+    expect(text).toContain('sata0:7.deviceType = "cdrom-image"');
+  });
+});
+
 describe('media', () => {
   const vmx = {
     'floppy0.present': 'TRUE',
