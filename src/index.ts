@@ -120,6 +120,7 @@ export {
   type ApplyRepairOptions,
 } from './operations/apply-repair.ts';
 export { recoverDisk, type RecoverOptions, type RecoverReport } from './operations/recover.ts';
+export { recoverFolder, type RecoverFolderReport } from './operations/recover-folder.ts';
 export type { LostPart } from './operations/recover-stream.ts';
 export type { ChainCheckOptions } from './chain/check-chain.ts';
 export type { FindingCount } from './grain/check-findings.ts';

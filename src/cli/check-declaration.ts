@@ -49,21 +49,30 @@ export const CHECK: CommandSpec = {
 
 export const RECOVER: CommandSpec = {
   name: 'recover',
-  summary: 'what can be read of a disk that lost its descriptor, or of a damaged stream, as something new',
+  summary:
+    'what can be read of a disk that lost its descriptor or tables, or of a damaged stream, as something new',
   operands: [{ name: 'SRC', many: true }],
   options: [
     { name: 'to', short: 'o', value: 'DST', summary: 'what is made: never an existing file' },
-    { name: 'parent', value: 'DISK', summary: 'the disk below, of a delta that lost its descriptor' },
+    {
+      name: 'parent',
+      value: 'DISK',
+      summary:
+        'the disk below, of a delta that lost its descriptor, or none (default: what .vmx, .vmsd, logs, names and sizes say)',
+    },
   ],
   opensDisks: true,
   examples: [
     'vmdkit recover web-01-flat.vmdk -o web-01.vmdk',
     'vmdkit recover web-01-s00*.vmdk -o web-01.vmdk',
     'vmdkit recover web-01-000001-delta.vmdk -o web-01-000001.vmdk --parent web-01.vmdk',
+    'vmdkit recover web-01/ -o web-01/',
+    'vmdkit recover damaged.vmdk -o mended.vmdk',
     'vmdkit recover broken-export.vmdk -o saved.raw',
   ],
   notes: [
-    'Extents that lost their descriptor get a new one beside them: sizes and types from the files, the CID from the disks that stand on it. A streamOptimized file that is damaged or cut short is saved grain by grain into a raw file; a grain counts only when its checksum is right.',
+    'Extents that lost their descriptor get a new one beside them: sizes and types from the files, the CID from the disks that stand on it, the parent from the .vmx, .vmsd and vmware.log beside it or, when only one disk fits, from names and sizes. A folder gets all that are missing.',
+    'A sparse disk in one file becomes a copy with its directories, tables and text put right. A streamOptimized file that is damaged or cut short is saved grain by grain into a raw file, or a monolithicSparse disk when DST ends in .vmdk; a grain counts only when its checksum is right.',
     'Sources are only read, and nothing is invented: what could not be recovered is listed, and the exit code is then 1.',
   ],
   load: () => import('./commands/recover.ts'),

@@ -1,24 +1,33 @@
 // Makes a new descriptor for extents that have lost theirs, from what they and the disks around them say. Rule: sizes
-// and types come from the files, the CID from disks that stand on this one; a parent is taken only when it is named.
+// and types come from the files, the CID from disks that stand on this one, the parent from what proves it.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { isVmdkError, VmdkError } from '../core/errors.ts';
+import { VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { OpenContext } from '../disk/open-options.ts';
-import { readDescriptor } from '../disk/read-descriptor.ts';
 import { composeDescriptor, type NewExtent } from '../format/compose-descriptor.ts';
-import { longContentIdFor, newCid, UNWRITTEN_CID } from '../format/content-id.ts';
+import { longContentIdFor, newCid } from '../format/content-id.ts';
 import { CowdHeaderStruct, parseCowdHeader } from '../format/cowd-header.ts';
 import type { CreateType } from '../format/descriptor.ts';
 import { detectFileKind } from '../format/file-kind.ts';
-import { classifyFileName } from '../format/file-names.ts';
+import { classifyFileName, descriptorCandidatesFor } from '../format/file-names.ts';
+import { geometryFor } from '../format/geometry.ts';
 import { parseSeSparseHeader } from '../format/sesparse-header.ts';
 import { parseSparseHeader } from '../format/sparse-header.ts';
-import { parentHintFor } from './parent-hint.ts';
+import { gatherEvidence, type Evidence } from './recover-evidence.ts';
+import {
+  cidByChildren,
+  knownDisks,
+  namedParent,
+  parentByEvidence,
+  type FoundParent,
+  type KnownDisk,
+  type LostDelta,
+} from './recover-parent.ts';
 import type { LostPart } from './recover-stream.ts';
 
-/** Names of a folder that are looked at for disks that stand on the lost one. */
-const MOST_SIBLINGS = 2000;
+/** What --parent says of a disk without one. */
+const NO_PARENT = 'none';
 
 export interface RebuiltDescriptor {
   readonly text: Buffer;
@@ -26,6 +35,8 @@ export interface RebuiltDescriptor {
   readonly cid: number;
   /** Where the CID is from. */
   readonly cidFrom: 'children' | 'new';
+  /** The disk below, and who says so. */
+  readonly parent: FoundParent | undefined;
   readonly extents: readonly NewExtent[];
   readonly lost: readonly LostPart[];
 }
@@ -37,38 +48,63 @@ interface FoundExtent extends NewExtent {
   readonly lost: readonly LostPart[];
 }
 
-/** `target` is where it will be; extents lie in the same folder. @throws VmdkError `parent-unknown`, `extent-missing`. */
+/**
+ * `target` is where it will be; extents lie in the same folder. `parent`: the disk below, or `none`; unless told, what
+ * the files around say. `embedded`: the text goes into a copy of the one file, whose real path is given. @throws VmdkError `parent-unknown`, `parent-does-not-fit`, `extent-missing`.
+ */
 export async function rebuildDescriptor(
   context: OpenContext,
   paths: readonly string[],
   target: string,
   parent: string | undefined,
+  { embedded = false }: { embedded?: boolean } = {},
 ): Promise<RebuiltDescriptor> {
-  const folder = posix.dirname(target);
+  const hintFrom = posix.dirname(target);
+  const folder = embedded ? posix.dirname(paths[0]!) : hintFrom;
+  const name = posix.basename(embedded ? paths[0]! : target);
   const found: FoundExtent[] = [];
   for (const path of paths) found.push(await lookAt(context, path, folder));
   found.sort((a, b) => (a.number ?? 0) - (b.number ?? 0));
   assertWhole(found, target);
-  const extents = found.map(({ sectors, type, fileName }) => ({ sectors, type, fileName }));
+  const extents = found.map(({ sectors, type, fileName }) => ({
+    sectors,
+    type,
+    fileName: embedded ? posix.basename(target) : fileName,
+  }));
   const capacity = extents.reduce((sum, { sectors }) => sum + sectors, 0);
-  const { createType } = found[0]!;
-  const known = await cidByChildren(context, target);
-  const cid = known ?? newCid(randomBytes);
-  const below = await parentOf(context, found, parent, capacity, folder);
+  const createType = embedded ? 'monolithicSparse' : found[0]!.createType;
+  const known = (await knownDisks(context, folder)).filter((disk) => disk.name !== name);
+  const evidence = await gatherEvidence(context.store, folder);
+  const knownCid = cidByChildren(known, name);
+  const cid = knownCid ?? newCid(randomBytes);
+  const isDelta = found.some((each) => each.isDelta);
+  const below = await parentOf(context, isDelta, { name, folder, capacity, hintFrom }, parent, {
+    known,
+    evidence,
+  });
+  const adapter = evidence.adapters.get(name);
   const text = composeDescriptor({
     cid,
     createType,
     extents,
-    ...below,
-    ddb: [['ddb.adapterType', 'lsilogic']],
+    ...(below === undefined
+      ? { ddb: ddbOf(capacity, adapter ?? 'lsilogic') }
+      : { parentCid: below.parentCid, parentFileNameHint: below.parentFileNameHint }),
     longContentId: longContentIdFor(cid, randomBytes(12)),
   });
   const lost = [
     ...found.flatMap((each) => each.lost),
-    { what: 'the disk database: adapter type, geometry, UUID; the adapter is set to lsilogic' },
-    ...(known === undefined ? [{ what: 'the CID: no disk here stands on this one, it has a new one' }] : []),
+    ...unknownOf({ cid: knownCid, adapter, isBase: below === undefined }),
   ];
-  return { text, createType, cid, cidFrom: known === undefined ? 'new' : 'children', extents, lost };
+  return {
+    text,
+    createType,
+    cid,
+    cidFrom: knownCid === undefined ? 'new' : 'children',
+    parent: below,
+    extents,
+    lost,
+  };
 }
 
 async function lookAt(context: OpenContext, path: string, folder: string): Promise<FoundExtent> {
@@ -87,13 +123,16 @@ async function lookAt(context: OpenContext, path: string, folder: string): Promi
     const size = await file.size();
     const first = Buffer.alloc(Math.min(size, CowdHeaderStruct.byteLength));
     await file.readExactly(first, 0);
-    const base = { fileName, number, isDelta: false, lost: [] };
+    const owner = descriptorCandidatesFor(fileName)[0] ?? fileName;
+    const isDelta = classifyFileName(owner).role === 'snapshot';
+    const base = { fileName, number, isDelta, lost: [] };
     switch (detectFileKind(first)) {
       case 'sparse': {
         const { capacity, compressed } = parseSparseHeader(first, place.path);
-        const single = compressed ? 'streamOptimized' : 'monolithicSparse';
-        const createType = number === undefined ? single : 'twoGbMaxExtentSparse';
-        return { ...base, sectors: capacity, type: 'SPARSE', createType };
+        // Only this type is read with its text beside it, also when it has one part.
+        if (!compressed)
+          return { ...base, sectors: capacity, type: 'SPARSE', createType: 'twoGbMaxExtentSparse' };
+        return { ...base, sectors: capacity, type: 'SPARSE', createType: 'streamOptimized' };
       }
       case 'cowd': {
         const { capacity } = parseCowdHeader(first, place.path);
@@ -156,62 +195,49 @@ function assertWhole(found: readonly FoundExtent[], path: string): void {
   }
 }
 
+/** @throws VmdkError `parent-unknown` for a delta of which nothing says on which disk it stands. */
 async function parentOf(
   context: OpenContext,
-  found: readonly FoundExtent[],
+  isDelta: boolean,
+  lost: LostDelta,
   parent: string | undefined,
-  capacity: number,
-  folder: string,
-): Promise<{ parentCid?: number; parentFileNameHint?: string }> {
-  if (parent === undefined) {
-    if (!found.some(({ isDelta }) => isDelta)) return {};
-    throw new VmdkError('refused', 'parent-unknown', 'this is a delta, and it does not say of which disk', {
-      path: posix.join(folder, found[0]!.fileName ?? ''),
-      hint: 'Name the disk below it with --parent DISK; the .vmsd and the logs of the machine may tell which.',
-    });
-  }
-  const place = await context.guard.assertNamedAllowed(parent);
-  const file = await context.store.open(place.path, 'read');
-  try {
-    const { descriptor } = await readDescriptor(context, file);
-    const below = descriptor.extents.reduce((sum, { sectors }) => sum + sectors, 0);
-    if (below !== capacity || descriptor.cid === undefined) {
-      throw new VmdkError('refused', 'parent-does-not-fit', 'this cannot be the disk below', {
-        path: place.path,
-        found: `${below} sectors`,
-        expected: `${capacity} sectors, and a CID`,
-      });
-    }
-    return {
-      parentCid: descriptor.cid,
-      parentFileNameHint: parentHintFor('relative', folder, place.path),
-    };
-  } finally {
-    await file.close();
-  }
+  around: { known: readonly KnownDisk[]; evidence: Evidence },
+): Promise<FoundParent | undefined> {
+  if (parent === NO_PARENT) return undefined;
+  if (parent !== undefined) return namedParent(context, lost, parent, '--parent');
+  if (!isDelta && !around.evidence.parents.some(({ child }) => child === lost.name)) return undefined;
+  const found = await parentByEvidence(context, lost, around.known, around.evidence);
+  if (found !== undefined) return found;
+  throw new VmdkError('refused', 'parent-unknown', 'this is a delta, and nothing says of which disk', {
+    path: posix.join(lost.folder, lost.name),
+    found: 'no word in the .vmx, .vmsd and logs beside it, and not one disk alone that fits by name and size',
+    hint: `Name the disk below it with --parent DISK; --parent ${NO_PARENT} if there is none.`,
+  });
 }
 
-/** The CID that all disks of the folder that name the target as their parent were made over. */
-async function cidByChildren(context: OpenContext, target: string): Promise<number | undefined> {
-  const folder = posix.dirname(target);
-  const cids = new Set<number>();
-  const names = (await context.store.list(folder)).filter((name) => /\.vmdk$/i.test(name));
-  for (const name of names.slice(0, MOST_SIBLINGS)) {
-    try {
-      const file = await context.store.open(posix.join(folder, name), 'read');
-      try {
-        const { descriptor } = await readDescriptor(context, file, { glance: true });
-        const hint = posix.basename((descriptor.parentFileNameHint ?? '').replaceAll('\\', '/'));
-        if (hint === posix.basename(target) && descriptor.parentCid !== undefined)
-          cids.add(descriptor.parentCid);
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      // What is no descriptor says nothing.
-      if (!isVmdkError(error)) throw error;
-    }
-  }
-  const [cid] = cids;
-  return cids.size === 1 && cid !== undefined && cid < UNWRITTEN_CID ? cid : undefined;
+function ddbOf(capacity: number, adapter: string): (readonly [string, string])[] {
+  const { cylinders, heads, sectors } = geometryFor(capacity, adapter);
+  return [
+    ['ddb.adapterType', adapter],
+    ['ddb.geometry.cylinders', String(cylinders)],
+    ['ddb.geometry.heads', String(heads)],
+    ['ddb.geometry.sectors', String(sectors)],
+  ];
+}
+
+/** What of the text could only be set as usual. */
+function unknownOf(disk: {
+  cid: number | undefined;
+  adapter: string | undefined;
+  isBase: boolean;
+}): LostPart[] {
+  const adapter = disk.adapter === undefined ? 'the adapter type, which is set to lsilogic, ' : '';
+  return [
+    ...(disk.isBase
+      ? [{ what: `of the disk database: ${adapter}the geometry, which is the usual one, and the UUID` }]
+      : []),
+    ...(disk.cid === undefined
+      ? [{ what: 'the CID: no disk here stands on this one, it has a new one' }]
+      : []),
+  ];
 }

@@ -1,7 +1,6 @@
 // Recovers what can be read of a disk that lost a part of itself: a descriptor is made anew from its extents, a damaged
-// stream is saved into a raw file. Rule: sources are only read, the target appears whole or not at all, and what may be
-// missing is listed.
-import { randomBytes } from 'node:crypto';
+// stream or sparse file is saved into a new one. Rule: sources are only read, the target appears whole or not at all,
+// and what may be missing is listed.
 import { posix } from 'node:path';
 import { usageError, VmdkError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
@@ -10,13 +9,23 @@ import { openContext, type OpenContext, type OpenOptions } from '../disk/open-op
 import { printCid } from '../format/content-id.ts';
 import { detectFileKind } from '../format/file-kind.ts';
 import { parseSparseHeader, SPARSE_FLAGS, SparseExtentHeader } from '../format/sparse-header.ts';
-import type { WritableFile } from '../storage/file-store.ts';
-import { rebuildDescriptor } from './recover-descriptor.ts';
+import type { RandomAccessFile, WritableFile } from '../storage/file-store.ts';
+import { convertDisk } from './convert-disk.ts';
+import { rebuildDescriptor, type RebuiltDescriptor } from './recover-descriptor.ts';
+import {
+  copyWhole,
+  embeddedText,
+  fitted,
+  mendCopy,
+  renamedText,
+  textRoomOf,
+  type TextRoom,
+} from './recover-sparse.ts';
 import { assertStream, saveStream, type LostPart } from './recover-stream.ts';
-import { removeIfThere } from './tidy.ts';
+import { makeStaged, openStage, removeStage } from './staged-files.ts';
 
 export interface RecoverOptions extends OpenOptions, TaskOptions {
-  /** The disk below, of a delta that has lost its descriptor. */
+  /** The disk below, of a delta that has lost its descriptor, or `none`. Unless told, what its surroundings say. */
   readonly parent?: string | undefined;
 }
 
@@ -24,9 +33,12 @@ export interface RecoverReport {
   readonly schema: 'vmdkit-recover/v1';
   /** What was made. */
   readonly filename: string;
-  readonly made: 'descriptor' | 'raw';
+  readonly made: 'descriptor' | 'raw' | 'disk';
   readonly 'create-type'?: string;
   readonly cid?: string;
+  /** The disk below, and what says that it is. */
+  readonly parent?: string;
+  readonly 'parent-by'?: string;
   /** Bytes of the disk. */
   readonly 'virtual-size': number;
   /** What could not be recovered. Sectors are of the disk. */
@@ -34,7 +46,8 @@ export interface RecoverReport {
 }
 
 /**
- * Makes `target` from `sources`: a raw file from one damaged stream, a descriptor from extents of any other kind.
+ * Makes `target` from `sources`: from a damaged stream a raw file, or a monolithicSparse disk when `target` ends in
+ * .vmdk; from a sparse disk in one file a mended copy; from extents of any other kind a descriptor.
  * @throws VmdkError `target-exists`, `nothing-to-recover`, `parent-unknown`, `extent-missing` and others: nothing is
  * made then.
  */
@@ -44,59 +57,159 @@ export async function recoverDisk(
   options: RecoverOptions = {},
 ): Promise<RecoverReport> {
   const context = openContext({ ...options, onFinding: undefined });
-  if (sources.length === 0) throw usageError('recover needs at least one file');
+  const first = sources[0];
+  if (first === undefined) throw usageError('recover needs at least one file');
   const folder = await context.store.resolve(posix.dirname(posix.resolve(target)));
   const path = posix.join(folder.path, posix.basename(target));
   await assertFree(context, path);
-  if (sources.length === 1 && (await isStream(context, sources[0]!)))
-    return recoverStream(context, sources[0]!, path, options);
-  const made = await rebuildDescriptor(context, sources, path, options.parent);
+  const alone = sources.length === 1 ? await looksLike(context, first) : 'extents';
+  if (alone === 'stream') return recoverStream(context, first, path, options);
+  if (alone !== 'extents') return recoverSparse(context, first, path, alone, options);
+  return recoverDescriptor(context, sources, path, options.parent);
+}
+
+/** Makes the descriptor `path` (real) of the extents `sources` beside it. */
+export async function recoverDescriptor(
+  context: OpenContext,
+  sources: readonly string[],
+  path: string,
+  parent: string | undefined,
+): Promise<RecoverReport> {
+  const made = await rebuildDescriptor(context, sources, path, parent);
   await writeNew(context, path, (file) => file.write(made.text, 0));
   return {
     schema: 'vmdkit-recover/v1',
     filename: path,
     made: 'descriptor',
-    'create-type': made.createType,
-    cid: printCid(made.cid),
-    'virtual-size': made.extents.reduce((sum, { sectors }) => sum + sectors, 0) * SECTOR_BYTES,
+    ...factsOf(made),
     lost: made.lost,
   };
 }
 
-async function isStream(context: OpenContext, path: string): Promise<boolean> {
-  const place = await context.guard.assertNamedAllowed(path);
-  const file = await context.store.open(place.path, 'read');
-  try {
+function factsOf({ createType, cid, parent, extents }: RebuiltDescriptor) {
+  return {
+    'create-type': createType,
+    cid: printCid(cid),
+    ...(parent === undefined ? {} : { parent: parent.path, 'parent-by': parent.by }),
+    'virtual-size': extents.reduce((sum, { sectors }) => sum + sectors, 0) * SECTOR_BYTES,
+  };
+}
+
+/** A sparse file with room for a text is a disk of its own; one without is a part. */
+async function looksLike(context: OpenContext, path: string): Promise<'stream' | 'extents' | TextRoom> {
+  return withFile(context, path, async (file) => {
     const first = Buffer.alloc(Math.min(await file.size(), SparseExtentHeader.byteLength));
     await file.readExactly(first, 0);
-    if (first.length < SparseExtentHeader.byteLength || detectFileKind(first) !== 'sparse') return false;
-    return (SparseExtentHeader.decode(first).flags & SPARSE_FLAGS.compressed) !== 0;
+    if (first.length < SparseExtentHeader.byteLength || detectFileKind(first) !== 'sparse') return 'extents';
+    if ((SparseExtentHeader.decode(first).flags & SPARSE_FLAGS.compressed) !== 0) return 'stream';
+    return textRoomOf(first) ?? 'extents';
+  });
+}
+
+async function withFile<T>(
+  { store, guard }: OpenContext,
+  path: string,
+  work: (file: RandomAccessFile) => Promise<T>,
+): Promise<T> {
+  const place = await guard.assertNamedAllowed(path);
+  const file = await store.open(place.path, 'read');
+  try {
+    return await work(file);
   } finally {
     await file.close();
   }
+}
+
+/** A copy: tables that have another copy are put right in it, and the text is made anew when it is lost. */
+async function recoverSparse(
+  context: OpenContext,
+  source: string,
+  path: string,
+  room: TextRoom,
+  options: RecoverOptions,
+): Promise<RecoverReport> {
+  return withFile(context, source, async (file) => {
+    const descriptor = await embeddedText(context, file);
+    const rebuilt =
+      descriptor === undefined
+        ? await rebuildDescriptor(context, [file.path], path, options.parent, { embedded: true })
+        : undefined;
+    const name = posix.basename(path);
+    const text = rebuilt === undefined ? renamedText(descriptor!, name, room) : fitted(rebuilt.text, room);
+    const make = async (staged: string): Promise<LostPart[]> => {
+      const copy = await context.store.create(staged);
+      try {
+        await copyWhole(file, copy, options);
+        if (text !== undefined) await copy.write(text, room.at);
+      } finally {
+        await copy.close();
+      }
+      return mendCopy(context, staged);
+    };
+    const lost = await makeNew(context, path, make, options);
+    const facts = rebuilt === undefined ? await factsOfText(context, path) : factsOf(rebuilt);
+    const all = [...(rebuilt?.lost ?? []), ...lost];
+    return { schema: 'vmdkit-recover/v1', filename: path, made: 'disk', ...facts, lost: all };
+  });
+}
+
+async function factsOfText(context: OpenContext, path: string) {
+  const descriptor = await withFile(context, path, (file) => embeddedText(context, file));
+  const { createType = 'monolithicSparse', cid, extents = [] } = descriptor ?? {};
+  return {
+    'create-type': createType,
+    ...(cid === undefined ? {} : { cid: printCid(cid) }),
+    'virtual-size': extents.reduce((sum, { sectors }) => sum + sectors, 0) * SECTOR_BYTES,
+  };
 }
 
 async function recoverStream(
   context: OpenContext,
   source: string,
   path: string,
-  task: TaskOptions,
+  task: RecoverOptions,
 ): Promise<RecoverReport> {
-  const place = await context.guard.assertNamedAllowed(source);
-  const file = await context.store.open(place.path, 'read');
-  try {
+  return withFile(context, source, async (file) => {
     const first = Buffer.alloc(SparseExtentHeader.byteLength);
     await file.readExactly(first, 0);
-    const header = parseSparseHeader(first, place.path);
-    assertStream(header, place.path);
+    const header = parseSparseHeader(first, file.path);
+    assertStream(header, file.path);
     const size = header.capacity * SECTOR_BYTES;
-    const lost = await writeNew(context, path, async (raw) => {
+    const save = async (raw: WritableFile): Promise<LostPart[]> => {
       await raw.resize(size);
       return saveStream(file, header, raw, task);
-    });
-    return { schema: 'vmdkit-recover/v1', filename: path, made: 'raw', 'virtual-size': size, lost };
+    };
+    const report = { schema: 'vmdkit-recover/v1', filename: path, 'virtual-size': size } as const;
+    if (!/\.vmdk$/i.test(path))
+      return { ...report, made: 'raw', lost: await writeNew(context, path, save, task) };
+    const type = 'monolithicSparse';
+    const { lost, cid } = await throughRaw(context, path, save, type, task);
+    return { ...report, made: 'disk', 'create-type': type, cid: printCid(cid), lost };
+  });
+}
+
+/** Saves into a raw file beside the target first: grains come in any order, and a new disk is made in one. */
+async function throughRaw(
+  { store }: OpenContext,
+  path: string,
+  save: (raw: WritableFile) => Promise<LostPart[]>,
+  type: string,
+  { signal, onProgress }: TaskOptions,
+): Promise<{ lost: LostPart[]; cid: number }> {
+  const { stage } = await openStage(store, posix.dirname(path));
+  try {
+    const raw = posix.join(stage, 'saved.raw');
+    const file = await store.create(raw);
+    let lost: LostPart[];
+    try {
+      lost = await save(file);
+    } finally {
+      await file.close();
+    }
+    const { plan } = await convertDisk(raw, path, { fs: store, from: 'raw', type, signal, onProgress });
+    return { lost, cid: plan.cid };
   } finally {
-    await file.close();
+    await removeStage(store, stage);
   }
 }
 
@@ -108,30 +221,32 @@ async function assertFree({ store }: OpenContext, path: string): Promise<void> {
   });
 }
 
-/** Written beside its place, safe, then renamed. */
+/** Made in a hidden folder beside its place, then put there; what a killed run leaves is cleared by the next. */
+async function makeNew<T>(
+  context: OpenContext,
+  path: string,
+  make: (path: string) => Promise<T>,
+  { signal }: TaskOptions = {},
+): Promise<T> {
+  const name = posix.basename(path);
+  const inStage = (stage: string): Promise<T> => make(posix.join(stage, name));
+  return makeStaged(context.store, posix.dirname(path), [name], inStage, { signal });
+}
+
+/** As `makeNew`, for a file that is open while it is filled. */
 async function writeNew<T>(
   context: OpenContext,
   path: string,
   fill: (file: WritableFile) => Promise<T>,
+  task: TaskOptions = {},
 ): Promise<T> {
-  const { store } = context;
-  const folder = posix.dirname(path);
-  const temporary = posix.join(folder, `.${posix.basename(path)}.${randomBytes(6).toString('hex')}.part`);
-  const file = await store.create(temporary);
-  try {
-    let result: T;
+  const make = async (staged: string): Promise<T> => {
+    const file = await context.store.create(staged);
     try {
-      result = await fill(file);
-      await file.sync();
+      return await fill(file);
     } finally {
       await file.close();
     }
-    await assertFree(context, path);
-    await store.rename(temporary, path);
-    await store.syncFolder(folder);
-    return result;
-  } catch (error) {
-    await removeIfThere(store, temporary);
-    throw error;
-  }
+  };
+  return makeNew(context, path, make, task);
 }

@@ -1,5 +1,5 @@
 // `vmdkit recover` as a user meets it: what was made, what is lost, exit codes, JSON by its schema.
-import { writeFile } from 'node:fs/promises';
+import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { streamImage } from '../operations/check-images.ts';
@@ -24,7 +24,7 @@ it('makes a descriptor, and says what it could not know', async () => {
   const { stdout, code } = await run('web-flat.vmdk', '-o', 'web.vmdk');
   expect(code).toBe(1);
   expect(stdout.toString()).toMatch(
-    /^web.vmdk: a descriptor of type vmfs, CID [0-9a-f]{8}, a disk of 50 KiB\n {2}lost: the disk database/,
+    /^web.vmdk: a descriptor of type vmfs, CID [0-9a-f]{8}, 50 KiB\n {2}lost: of the disk database/,
   );
   expect((await vmdkit(['check', 'web.vmdk'], { cwd: folder })).code).toBe(0);
 });
@@ -41,4 +41,20 @@ it('saves a stream, with the sectors that may be missing, in JSON by its schema'
 it('is told where to, and never writes over a file', async () => {
   expect(await run('whole.vmdk')).toMatchObject({ code: 2 });
   expect(await run('whole.vmdk', '-o', 'cut.vmdk', '--force')).toMatchObject({ code: 4 });
+});
+
+it('gives every disk of a folder its descriptor back, in JSON by its schema', async () => {
+  await mkdir(join(folder, 'vm'));
+  for (const number of [1, 2])
+    await writeFile(join(folder, `vm/d${number}-flat.vmdk`), Buffer.alloc(51200, number));
+  expect(await run('vm', '-o', 'elsewhere')).toMatchObject({ code: 2 });
+  const { stdout, code } = await run('vm', '-o', 'vm', '--json');
+  const report: unknown = JSON.parse(stdout.toString());
+  expectValid('recover', report);
+  expect(code).toBe(1);
+  expect(report).toMatchObject({
+    made: 'descriptors',
+    disks: [{ 'create-type': 'vmfs' }, { 'create-type': 'vmfs' }],
+  });
+  expect(await run('vm', '-o', 'vm')).toMatchObject({ code: 3 });
 });
