@@ -34,6 +34,7 @@ export function diskText(report: DiskReport, paint: Paint): string[] {
       ['content id', plain(report['long-content-id'])],
       ['thin', report.thin === undefined ? undefined : report.thin ? 'yes' : 'no'],
       ['changes in', plain(report['change-tracking-file'])],
+      ['shadow of', shadowText(report)],
       ['closed', report['dirty-flag'] ? paint('yellow', 'not cleanly') : undefined],
     ]).map((line) => `  ${line}`),
     ...(reason === undefined ? [] : [`  ${paint('red', 'cannot be read:')} ${legible(reason.message)}`]),
@@ -78,6 +79,10 @@ function adapterText(report: DiskReport): string | undefined {
   if (adapter === undefined && hardware === undefined) return undefined;
   const version = hardware === undefined ? '' : `hardware version ${showText(hardware)}`;
   return [adapter === undefined ? '' : showText(adapter), version].filter((part) => part !== '').join(', ');
+}
+
+function shadowText({ 'shadow-of': origin }: DiskReport): string | undefined {
+  return origin === undefined ? undefined : `${showText(origin.path)}, CID ${showText(origin.cid)}`;
 }
 
 function geometryText({ geometry }: DiskReport): string | undefined {

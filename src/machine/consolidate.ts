@@ -118,7 +118,7 @@ async function mergeWhereItStands(
   dropTracking(plan, keeper);
 }
 
-function untracked({ descriptor }: TreeLink): DescriptorEdits {
+export function untracked({ descriptor }: TreeLink): DescriptorEdits {
   return descriptor.changeTrackPath === undefined ? {} : { changeTrackPath: null, version: 1 };
 }
 
@@ -153,7 +153,12 @@ function editsFor(merge: Merge, moves: Moves, { random = randomBytes }: Snapshot
 }
 
 /** The id that goes with the contents; a disk that has none needs none. */
-function longIdOf(top: TreeLink, keeper: TreeLink, cid: number, random: RandomBytes): string | undefined {
+export function longIdOf(
+  top: TreeLink,
+  keeper: TreeLink,
+  cid: number,
+  random: RandomBytes,
+): string | undefined {
   const own = keeper.descriptor.ddb.get('ddb.longcontentid');
   if (keeper.descriptor.cid === cid) return own;
   const known = top.descriptor.ddb.get('ddb.longcontentid');

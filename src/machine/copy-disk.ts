@@ -26,7 +26,7 @@ export interface DiskCopy {
 }
 
 /** Any spelling of one of `COPY_TYPES`; unless told, what suits the platform of the base. */
-export function copyTypeFor(asked: string | undefined, base: CloneBase): CopyType {
+export function copyTypeFor(asked: string | undefined, base: Pick<CloneBase, 'descriptor'>): CopyType {
   if (asked !== undefined) {
     const known = COPY_TYPES.find((type) => type.toLowerCase() === asked.toLowerCase());
     if (known !== undefined) return known;

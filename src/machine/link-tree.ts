@@ -25,6 +25,10 @@ export interface TreeLink {
   readonly tracking: string | undefined;
   /** Bytes that its files occupy. */
   readonly occupied: number;
+  /** Sectors; undefined where there are no grains. */
+  readonly grainSize: number | undefined;
+  /** Sectors of the first extent, where there are several. */
+  readonly splitSectors: number | undefined;
 }
 
 export interface LinkTree {
@@ -61,7 +65,22 @@ async function factsOf(store: FileStore, disk: Disk, parent: string | undefined)
   for (const file of files) occupied += (await store.resolve(file)).allocated;
   const { path, identity, descriptor, createType, embedded, capacity } = disk;
   const tracking = await trackingOf(store, path, descriptor.changeTrackPath);
-  return { path, identity, parent, descriptor, createType, embedded, capacity, files, tracking, occupied };
+  const grain = disk.extents.find(({ extent }) => extent.grainSize > 1)?.extent.grainSize;
+  const split = disk.extents.length > 1 ? disk.extents[0]!.line.sectors : undefined;
+  const shape = { grainSize: grain, splitSectors: split };
+  return {
+    path,
+    identity,
+    parent,
+    descriptor,
+    createType,
+    embedded,
+    capacity,
+    files,
+    tracking,
+    occupied,
+    ...shape,
+  };
 }
 
 /** A name alone, beside the disk: anything else is not what VMware writes, and stays where it is. */
@@ -89,17 +108,12 @@ async function assertFilesApart(store: FileStore, links: ReadonlyMap<string, Tre
       const { identity } = await store.resolve(file);
       const other = owners.get(identity);
       if (other !== undefined && other !== link) {
-        throw new VmdkError(
-          'refused',
-          'extent-shared',
-          'two disks of the machine are made of the same file',
-          {
-            path: link.path,
-            found: `${file}, which ${other.path} is made of as well`,
-            expected: 'files of its own for each disk',
-            hint: 'One of the two descriptors is wrong: look at both before anything is changed.',
-          },
-        );
+        throw new VmdkError('refused', 'extent-shared', 'two disks are made of the same file', {
+          path: link.path,
+          found: `${file}, which ${other.path} is made of as well`,
+          expected: 'files of its own for each disk',
+          hint: 'One of the two descriptors is wrong: look at both before anything is changed.',
+        });
       }
       owners.set(identity, link);
     }

@@ -12,6 +12,7 @@ import type { Extent } from '../extent/extent.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
 import { explainUnreadable } from '../format/create-types.ts';
 import { createTypeOf, type Descriptor, type ExtentLine } from '../format/descriptor.ts';
+import { lineageOf, type Lineage } from '../format/lineage.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
 
 /** One extent. Sizes and offsets in bytes. The first five keys are those of `qemu-img info`. */
@@ -81,6 +82,8 @@ export interface DiskReport {
   readonly thin?: boolean;
   readonly 'change-tracking-file'?: string;
   readonly 'encrypted-by'?: string;
+  /** What a shadow was made of. */
+  readonly 'shadow-of'?: Lineage;
   readonly findings: readonly Finding[];
 }
 
@@ -262,6 +265,7 @@ type DatabasePart = Partial<
     | 'thin'
     | 'change-tracking-file'
     | 'encrypted-by'
+    | 'shadow-of'
   >
 >;
 
@@ -276,6 +280,7 @@ function database({ ddb, changeTrackPath, encryptedBy }: Descriptor): DatabasePa
     'change-tracking-file': changeTrackPath,
     'encrypted-by': encryptedBy,
   };
+  const lineage = lineageOf({ ddb });
   const said = Object.entries(words).filter(([, value]) => value !== undefined && value !== '');
   const [cylinders, heads, sectors] = ['cylinders', 'heads', 'sectors'].map((name) =>
     numberIn(ddb.get(`ddb.geometry.${name}`)),
@@ -285,6 +290,7 @@ function database({ ddb, changeTrackPath, encryptedBy }: Descriptor): DatabasePa
     ...(cylinders === undefined || heads === undefined || sectors === undefined
       ? {}
       : { geometry: { cylinders, heads, sectors } }),
+    ...(lineage === undefined ? {} : { 'shadow-of': lineage }),
     ...(ddb.has('ddb.thinprovisioned') ? { thin: ddb.get('ddb.thinprovisioned') === '1' } : {}),
   };
 }
