@@ -153,6 +153,20 @@ export { createDifferenceDelta, type DifferenceDeltaOptions } from './operations
 // Another size, and no more space than needed.
 export { resizeDisk, type ResizedDisk, type ResizeOptions } from './operations/resize-disk.ts';
 export { compactDisk, type CompactedDisk, type CompactOptions } from './operations/compact-disk.ts';
+export { commitDisk, type CommitOptions } from './machine/commit-disk.ts';
+export { consolidateDisk, type ConsolidateOptions } from './machine/consolidate-disk.ts';
+export { promoteDisk, type PromoteOptions } from './machine/promote-disk.ts';
+export { rebaseDisk, type RebaseOptions } from './machine/rebase-disk.ts';
+export { shadowDisk, type ShadowOptions } from './machine/shadow-disk.ts';
+export { lineageOf, type Lineage } from './format/lineage.ts';
+export type {
+  KeptDisk,
+  ReparentedDisk,
+  TreeAction,
+  TreeOptions,
+  TreeReport,
+  WrittenDisk,
+} from './machine/tree-types.ts';
 export { renameDisk, type RenamedDisk, type RenameOptions } from './machine/rename-disk.ts';
 export type { StageOptions } from './operations/stage-changes.ts';
 export type { ExtentShape } from './operations/disk-plan.ts';

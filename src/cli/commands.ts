@@ -7,6 +7,7 @@ import type { OptionSpec } from './command.ts';
 import { LOOK_COMMANDS } from './look-commands.ts';
 import { MEASURE_COMMAND } from './measure-command.ts';
 import { SERVE_COMMANDS } from './serve-commands.ts';
+import { TREE_COMMANDS } from './tree-commands.ts';
 import { UPKEEP_COMMANDS } from './upkeep-commands.ts';
 
 const START: OptionSpec = { name: 'start', value: 'N', summary: 'first byte (default 0)' };
@@ -355,6 +356,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   },
   ...LOOK_COMMANDS,
   ...UPKEEP_COMMANDS,
+  ...TREE_COMMANDS,
   ...SERVE_COMMANDS,
   {
     name: 'completion',
