@@ -328,6 +328,10 @@ export type { PartitionRow, PartitionTable } from './examine/partition-types.ts'
 // File systems to work on.
 export { createNodeFileStore, type NodeFileStoreOptions } from './storage/node-file-store.ts';
 export { createMemoryFileStore } from './storage/memory-file-store.ts';
+export { createRemoteFileStore, type RemoteStoreOptions } from './storage/remote-file-store.ts';
+export type { RemoteAnswer } from './storage/remote-answer.ts';
+export type { RemoteFetch } from './storage/remote-client.ts';
+export type { S3Settings } from './storage/remote-s3.ts';
 export {
   createFileStore,
   type PromisesFileHandle,

@@ -15,6 +15,7 @@ describe('the house', () => {
   it('has no import cycles', () => expectNone(house.cycles(sources)));
   it('keeps files, threads, processes and sockets in their homes', () =>
     expectNone(house.nodeModules(sources)));
+  it('asks the network in one place', () => expectNone(house.network(sources)));
   it('has no file over 400 lines', () => expectNone(house.fileLength(sources)));
   it('has a barrel for each public entry, named exports, no enums and no inheritance but of errors', () =>
     expectNone(house.exportsAndClasses(sources)));
@@ -90,6 +91,16 @@ describe('the walls themselves', () => {
       'src/grain/z.ts:1 imports node:zlib, which belongs only in src/worker/',
       'src/examine/n.ts:1 imports node:net, which belongs only in src/serve/',
       'src/cli/c.ts:1 imports node:child_process, which belongs only in src/serve/',
+    ]);
+  });
+
+  it('find a call to the network outside its home', () => {
+    const code =
+      'await fetch(url);\nglobalThis.fetch (url);\nnew WebSocket(url);\noptions.fetch(url); // fetch(url)\nprefetch(1);';
+    expect(found(house.network, { 'src/chain/a.ts': code, 'src/storage/remote-client.ts': code })).toEqual([
+      'src/chain/a.ts:1 calls fetch, which belongs only in src/storage/remote-client.ts',
+      'src/chain/a.ts:2 calls globalThis.fetch, which belongs only in src/storage/remote-client.ts',
+      'src/chain/a.ts:3 calls WebSocket, which belongs only in src/storage/remote-client.ts',
     ]);
   });
 

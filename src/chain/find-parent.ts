@@ -1,6 +1,5 @@
 // Finds the disk below a delta: every candidate is looked at in the stated order and taken only when it is a VMDK
 // whose CID is the one the delta was made over. What was tried, and why not taken, is part of the error.
-import { basename, dirname, join } from 'node:path';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { OpenedDescriptor } from '../disk/open-disk.ts';
 import type { OpenContext } from '../disk/open-options.ts';
@@ -8,6 +7,7 @@ import { readDescriptor } from '../disk/read-descriptor.ts';
 import { printCid } from '../format/content-id.ts';
 import type { Descriptor } from '../format/descriptor.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
+import { basename, dirname, join } from '../storage/place-names.ts';
 import type { PathMapping } from './chain-options.ts';
 import { parentCandidates } from './parent-candidates.ts';
 
@@ -114,6 +114,7 @@ function outcomeOf(error: VmdkError): string {
   if (error.code === 'file-missing') return 'no such file';
   if (error.code === 'not-a-vmdk') return 'not a VMDK';
   if (error.code === 'outside-allowed-folders') return 'outside the allowed folders (see --allow)';
+  if (error.code === 'origin-not-allowed') return 'outside the allowed origins (see --allow-origin)';
   return error.code.replaceAll('-', ' ');
 }
 

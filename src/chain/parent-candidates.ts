@@ -1,11 +1,11 @@
 // Every path a parent hint may mean, in the order they are tried. Pure: nothing is opened here.
-import { basename, dirname, isAbsolute, join } from 'node:path';
+import { basename, dirname, isAbsolute, join } from '../storage/place-names.ts';
 import type { PathMapping } from './chain-options.ts';
 
 /**
  * 1. the caller's path maps; 2. relative to the child's folder; 3. the absolute path itself; 4. the same name in the
  * child's folder; 5. `../<last folder of the hint>/<name>`. Windows separators are separators; `[datastore] a/b.vmdk`
- * counts by its path.
+ * counts by its path. A hint that is a URL is absolute.
  */
 export function parentCandidates(hint: string, childPath: string, pathMap: readonly PathMapping[]): string[] {
   const folder = dirname(childPath);
@@ -47,7 +47,8 @@ function mappedPath(hint: string, { from, to }: PathMapping): string | undefined
   const rest = subject.slice(match[0].length);
   if (rest !== '' && !/^[/ ]/.test(rest) && !prefix.endsWith(']')) return undefined;
   const name = match[1];
-  return join(name === undefined ? to : to.replace(/\/\*$/, () => `/${name}`), rest.trimStart());
+  const folder = name !== undefined && to.endsWith('/*') ? join(to.slice(0, -1), name) : to;
+  return join(folder, rest.trimStart());
 }
 
 /** `[ds1] folder/disk.vmdk` → `folder/disk.vmdk`. */

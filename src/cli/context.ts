@@ -18,7 +18,7 @@ export interface CommandContext {
   readonly signal: AbortSignal;
   readonly stdout: Output;
   readonly stdin: NodeJS.ReadStream;
-  /** The real file system, with or without natives; of evidence, one that cannot write. */
+  /** The real file system, with or without natives, and what --allow-origin allows; of evidence, one that cannot write. */
   readonly store: FileStore;
   /** Where results are written: the same store, unless what is read is evidence. */
   readonly outputs: FileStore;

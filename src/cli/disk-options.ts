@@ -4,16 +4,20 @@ import { dirname, resolve } from 'node:path';
 import type { ChainOptions, PathMapping } from '../chain/chain-options.ts';
 import { isVmdkError, usageError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
+import { isUrl } from '../storage/place-names.ts';
 import type { Arguments } from './parsed-arguments.ts';
 import type { CommandContext } from './context.ts';
 
 /** What findings do unless the command shows them itself: a warning each. */
 export async function chainOptionsOf(args: Arguments, context: CommandContext): Promise<ChainOptions> {
   const given = args.text('root');
-  const root = given === undefined ? undefined : resolve(given);
+  const root = given === undefined ? undefined : placeOf(given);
   const maps = args.texts('map').map(parseMapping);
   const places = [...maps.map(({ to }) => to.replace(/\/\*$/, '')), ...(root === undefined ? [] : [root])];
-  const folders = await Promise.all(places.map((path) => folderOf(context.store, path)));
+  // Where a URL may lead is for --allow-origin to say, which `context.store` obeys.
+  const folders = await Promise.all(
+    places.filter((place) => !isUrl(place)).map((path) => folderOf(context.store, path)),
+  );
   return {
     fs: context.store,
     pathMap: [...maps, ...(root === undefined ? [] : datastoreMaps(root))],
@@ -38,8 +42,12 @@ function datastoreMaps(root: string): PathMapping[] {
 
 function parseMapping(text: string): PathMapping {
   const at = text.indexOf('=');
-  if (at > 0 && at < text.length - 1) return { from: text.slice(0, at), to: resolve(text.slice(at + 1)) };
+  if (at > 0 && at < text.length - 1) return { from: text.slice(0, at), to: placeOf(text.slice(at + 1)) };
   throw usageError(`--map: "${text}" is no FROM=TO`, 'For example: --map /vmfs/volumes/ds1=/mnt/ds1');
+}
+
+function placeOf(text: string): string {
+  return isUrl(text) ? text.replace(/\/+$/, '') : resolve(text);
 }
 
 /** The folder a mapping leads into: itself, or the one that holds the file it names. */

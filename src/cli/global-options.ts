@@ -48,6 +48,12 @@ export const DISK_OPTIONS: readonly OptionSpec[] = [
     many: true,
     summary: 'let disks lead to files below DIR; parents are also searched there',
   },
+  {
+    name: 'allow-origin',
+    value: 'URL',
+    many: true,
+    summary: 'read disks below URL: https://HOST/PATH, http://HOST/PATH, s3://BUCKET/KEY',
+  },
   { name: 'confine', value: 'DIR', summary: 'open nothing outside DIR' },
   { name: 'accept-mismatch', summary: 'read on when the CID or the size of a parent does not fit' },
   {

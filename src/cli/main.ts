@@ -2,6 +2,7 @@
 // into an exit code. Rule: nothing here knows what a command does.
 import { isVmdkError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
+import type { FileStore } from '../storage/file-store.ts';
 import { createNodeFileStore } from '../storage/node-file-store.ts';
 import { parseCommandLine } from './arguments.ts';
 import type { Arguments } from './parsed-arguments.ts';
@@ -21,7 +22,8 @@ export async function main(argv: readonly string[]): Promise<number> {
   let style = { json: asksForJson(argv), verbose: false, paint: paintFor(process.stderr, 'auto') };
   try {
     const { command, args } = parseCommandLine(argv, COMMANDS);
-    const context = createContext(args, controller);
+    const origins = command?.opensDisks === true ? args.texts('allow-origin') : [];
+    const context = createContext(args, await createStore(args, origins), controller);
     style = { json: context.format !== 'human', verbose: context.verbose, paint: context.paint };
     if (args.flag('version')) return await printVersion(context);
     if (command === undefined || args.flag('help')) {
@@ -55,14 +57,21 @@ function isExamination({ evidence }: CommandDeclaration, args: Arguments): boole
   return args.flag('evidence') || args.text('manifest') !== undefined;
 }
 
-function createContext(args: Arguments, controller: AbortController): CommandContext {
+/** The real files, and what lies below `origins`. */
+async function createStore(args: Arguments, origins: readonly string[]): Promise<FileStore> {
+  const fs = createNodeFileStore({ native: !args.flag('no-native'), lookUps: 'sync' });
+  if (origins.length === 0) return fs;
+  const { createRemoteFileStore } = await import('../storage/remote-file-store.ts');
+  return createRemoteFileStore({ allowOrigins: origins, fs });
+}
+
+function createContext(args: Arguments, store: FileStore, controller: AbortController): CommandContext {
   const quiet = args.flag('quiet');
   const verbose = args.flag('verbose');
   const color = choice(args, 'color', ['auto', 'always', 'never'] as const);
   const format = args.flag('json') ? 'json' : choice(args, 'output', ['human', 'json', 'ndjson'] as const);
   const stdout = createOutput(process.stdout, color, controller);
   const paint = paintFor(process.stderr, color);
-  const store = createNodeFileStore({ native: !args.flag('no-native'), lookUps: 'sync' });
   const say = (text: string): void => void process.stderr.write(`${text}\n`);
   return {
     commands: COMMANDS,

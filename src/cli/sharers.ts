@@ -3,6 +3,8 @@
 import type { Chain } from '../chain/chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
 import { filesOfDisk } from '../operations/with-locks.ts';
+import { isUrl } from '../storage/place-names.ts';
+import { assertHere } from '../storage/remote-address.ts';
 import type { CommandContext } from './context.ts';
 import { plural } from './numbers.ts';
 import type { Arguments } from './parsed-arguments.ts';
@@ -19,6 +21,7 @@ export async function refuseToBreakSharers(
   { allow, confine, pathMap }: Looking,
   context: CommandContext,
 ): Promise<void> {
+  assertHere(path);
   const { assertNoSharers, findSharers } = await import('../machine/sharers.ts');
   const options = { allow, confine, pathMap, signal: context.signal };
   if (!context.force) {
@@ -61,10 +64,12 @@ export async function noteSharers(
   context: CommandContext,
   args?: Arguments,
 ): Promise<void> {
-  if (made.length === 0 || context.onEvidence || args?.flag('no-register') === true) return;
+  // Beside a base at a URL nothing can be noted.
+  const here = made.filter(({ base }) => !isUrl(base));
+  if (here.length === 0 || context.onEvidence || args?.flag('no-register') === true) return;
   const { recordSharers } = await import('../machine/sharers.ts');
-  for (const base of new Set(made.map((each) => each.base))) {
-    const paths = made.filter((each) => each.base === base).map(({ path }) => path);
+  for (const base of new Set(here.map((each) => each.base))) {
+    const paths = here.filter((each) => each.base === base).map(({ path }) => path);
     const { note } = await recordSharers(context.store, base, paths);
     if (note !== undefined) context.talk(`${base}: ${note}`);
   }

@@ -1,6 +1,5 @@
 // The files beside a disk that say something about it: its change tracking file, and locks. Both are read, neither
 // interpreted further nor touched.
-import { basename, dirname, isAbsolute, join } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
 import type { Descriptor } from '../format/descriptor.ts';
 import { detectFileKind } from '../format/file-kind.ts';
@@ -8,6 +7,7 @@ import { showText } from '../format/plain-text.ts';
 import type { FindingLog } from '../grain/check-findings.ts';
 import { withoutPath } from '../grain/check-header.ts';
 import { findLocks } from '../storage/lock-state.ts';
+import { basename, dirname, isAbsolute, join } from '../storage/place-names.ts';
 import type { OpenContext } from './open-options.ts';
 
 /** A tracking file that is gone, not one, or another disk's: the next incremental backup fails or is wrong. */

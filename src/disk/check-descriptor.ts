@@ -1,6 +1,5 @@
 // Finds and judges the descriptor of a disk as far as there is one, without giving up on the file that holds it: a
 // damaged text does not keep its grains from being checked.
-import { basename } from 'node:path';
 import { isZero } from '../block/zero-scan.ts';
 import { isVmdkError, type VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
@@ -17,6 +16,7 @@ import { SparseExtentHeader } from '../format/sparse-header.ts';
 import { FindingLog } from '../grain/check-findings.ts';
 import { judgeSparseHeader, withoutPath } from '../grain/check-header.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
+import { basename } from '../storage/place-names.ts';
 import { readDescriptor, type DescriptorContext } from './read-descriptor.ts';
 
 const FIRST_BYTES = 64 << 10;

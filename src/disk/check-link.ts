@@ -71,7 +71,7 @@ export async function checkLink(
         single: true,
       };
     }
-    assertHere(descriptor);
+    assertHere(context, descriptor);
     const walk = new ExtentWalk(context, descriptor, log, options);
     await checkLocks(context, path, log);
     for (const [index, line] of descriptor.extents.entries()) {
@@ -91,8 +91,8 @@ export async function checkLink(
 }
 
 /** @throws VmdkError with the reason and the way out for disks whose contents are not in their files. */
-function assertHere(descriptor: Descriptor): void {
-  const reason = explainUnreadable(descriptor);
+function assertHere({ store }: OpenContext, descriptor: Descriptor): void {
+  const reason = explainUnreadable(descriptor, store.opensUrls);
   if (reason === undefined) return;
   const { code, message, hint } = reason;
   throw new VmdkError('unsupported', code, message, { path: descriptor.path, hint });

@@ -36,7 +36,7 @@ export async function openDiskIn(
   let container: RandomAccessFile | undefined = file;
   try {
     const { descriptor, embedded } = opened?.found ?? (await readDescriptor(context, file));
-    assertReadable(descriptor);
+    assertReadable(context, descriptor);
     const { findings, note } = findingsOf(context, descriptor);
     assertWrapsExtents(descriptor, embedded);
     if (embedded === undefined || !isFirstExtent(descriptor)) {
@@ -67,8 +67,8 @@ export async function openDiskIn(
 }
 
 /** @throws VmdkError with the reason and the way out for disks whose contents are not in their files. */
-export function assertReadable(descriptor: Descriptor): void {
-  const reason = explainUnreadable(descriptor);
+export function assertReadable({ store }: OpenContext, descriptor: Descriptor): void {
+  const reason = explainUnreadable(descriptor, store.opensUrls);
   if (reason !== undefined) {
     throw new VmdkError('unsupported', reason.code, reason.message, {
       path: descriptor.path,

@@ -1,6 +1,5 @@
 // Opens the extents a descriptor names, each as its line and its first bytes say. Every path passes the guard; an
 // open that fails half-way closes what it opened.
-import { dirname, isAbsolute, join } from 'node:path';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { OnFinding } from '../core/finding.ts';
 import type { Sectors } from '../core/units.ts';
@@ -16,6 +15,7 @@ import { openWritableSparseExtent } from '../extent/writable-sparse-extent.ts';
 import { unescapeBars, type Descriptor, type ExtentLine } from '../format/descriptor.ts';
 import { detectFileKind } from '../format/file-kind.ts';
 import type { RandomAccessFile, WritableFile } from '../storage/file-store.ts';
+import { dirname, isAbsolute, join } from '../storage/place-names.ts';
 import type { PlacedExtent } from './disk.ts';
 import type { OpenContext } from './open-options.ts';
 import { readOnlyExtent, refusingExtent } from './refusing-extent.ts';

@@ -31,7 +31,7 @@ export async function openWritableDiskIn(
   let container: WritableFile | undefined = file;
   try {
     const { descriptor, embedded } = await readDescriptor(context, file);
-    assertReadable(descriptor);
+    assertReadable(context, descriptor);
     const createType = createTypeOf(descriptor.createType ?? '') ?? 'custom';
     if (createType === 'streamOptimized') throw streamRefusal(place.path);
     if (createType === 'seSparse') throw refusingExtent(place.path);

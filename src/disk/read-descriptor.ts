@@ -1,6 +1,5 @@
 // Finds the descriptor of a disk: a text file, or the text inside a hosted sparse extent. A bare extent has none, and
 // opening it alone would lose the parent: the error names the descriptor it belongs to.
-import { basename, dirname, join } from 'node:path';
 import { isZero } from '../block/zero-scan.ts';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
@@ -9,6 +8,7 @@ import { detectFileKind, type FileKind } from '../format/file-kind.ts';
 import { descriptorCandidatesFor } from '../format/file-names.ts';
 import { parseSparseHeader, SparseExtentHeader } from '../format/sparse-header.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
+import { basename, dirname, join } from '../storage/place-names.ts';
 import type { OpenContext } from './open-options.ts';
 
 /** Enough to recognise a descriptor that opens with comments, and to hold most of them whole. */

@@ -10,6 +10,7 @@ import type {
   ResolvedPath,
   WritableFile,
 } from '../storage/file-store.ts';
+import { isUrl } from '../storage/place-names.ts';
 import { hashFile } from './hash-bytes.ts';
 
 export interface EvidenceOptions extends TaskOptions {
@@ -91,7 +92,8 @@ export function gatherEvidence(inner: FileStore, options: EvidenceOptions = {}):
     return known;
   };
   const noteFile = async (place: ResolvedPath): Promise<void> => {
-    await noteFolder(posix.dirname(place.path));
+    // A URL is in no folder.
+    if (!isUrl(place.path)) await noteFolder(posix.dirname(place.path));
     let known = files.get(place.identity);
     if (known === undefined) {
       known = record(inner, { ...place, kind: 'file' }, options);
@@ -123,7 +125,7 @@ export function gatherEvidence(inner: FileStore, options: EvidenceOptions = {}):
       for (const path of paths) {
         const place = await resolvedIfThere(inner, path);
         if (place?.kind === 'folder') closed.add(place.path);
-        else if (place?.kind === 'file') closed.add(posix.dirname(place.path));
+        else if (place?.kind === 'file' && !isUrl(place.path)) closed.add(posix.dirname(place.path));
       }
     },
     async results(task = {}) {
@@ -153,13 +155,18 @@ async function record(
   { path, kind, size }: { path: string; kind: 'file' | 'folder'; identity: string; size: number },
   options: EvidenceOptions,
 ): Promise<Recorded> {
-  const times = await store.times?.(path);
+  const times = await timesOf(store, path);
   const state: EvidenceState = {
     ...(kind === 'file' ? { size } : {}),
     ...(times === undefined ? {} : { times }),
   };
   if (options.hashes !== true) return { path, kind, before: state };
   return { path, kind, before: { ...state, ...(await sha256Of(store, path, options)) } };
+}
+
+/** A server tells one time of three at best: none of a URL. */
+async function timesOf(store: FileStore, path: string): Promise<FileTimes | undefined> {
+  return isUrl(path) ? undefined : store.times?.(path);
 }
 
 async function sha256Of(store: FileStore, path: string, task: TaskOptions): Promise<{ sha256: string }> {
@@ -177,7 +184,7 @@ async function compareNow(
     return { path, kind, before, after: undefined, changed: true, accessed: false };
   }
   const hashed = before.sha256 === undefined ? {} : await sha256Of(store, path, options);
-  const times = await store.times?.(path);
+  const times = await timesOf(store, path);
   const after: EvidenceState = {
     ...(kind === 'file' ? { size: place.size } : {}),
     ...(times === undefined ? {} : { times }),
@@ -206,6 +213,7 @@ function readOnlyStore(inner: FileStore, openToRead: (path: string) => Promise<R
     return mode === 'read' ? openToRead(path) : refuse(path);
   }
   return {
+    ...(inner.opensUrls === true ? { opensUrls: true as const } : {}),
     open,
     create: refuse,
     replace: refuse,

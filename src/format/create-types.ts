@@ -73,9 +73,9 @@ export interface Unreadable {
   readonly hint: string;
 }
 
-/** Undefined when the files of this disk can hold its content. */
-export function explainUnreadable(descriptor: Descriptor): Unreadable | undefined {
-  return contentElsewhere(descriptor) ?? extentElsewhere(descriptor);
+/** Undefined when the files of this disk can hold its content; `opensUrls` when these may be remote ones. */
+export function explainUnreadable(descriptor: Descriptor, opensUrls = false): Unreadable | undefined {
+  return contentElsewhere(descriptor) ?? extentElsewhere(descriptor, opensUrls);
 }
 
 function contentElsewhere({
@@ -108,16 +108,16 @@ function contentElsewhere({
   return undefined;
 }
 
-function extentElsewhere({ extents }: Descriptor): Unreadable | undefined {
+function extentElsewhere({ extents }: Descriptor, opensUrls: boolean): Unreadable | undefined {
   for (const { type, fileName } of extents) {
     const shown = showText(fileName ?? '');
-    const explained = objectName(type, shown) ?? deviceExtent(type, shown);
+    const explained = objectName(type, shown, opensUrls) ?? deviceExtent(type, shown);
     if (explained !== undefined) return explained;
   }
   return undefined;
 }
 
-function objectName(type: string, fileName: string): Unreadable | undefined {
+function objectName(type: string, fileName: string, opensUrls: boolean): Unreadable | undefined {
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(fileName)?.[1]?.toLowerCase();
   if (scheme === 'vsan' || scheme === 'vvol' || type === 'VSANSPARSE') {
     return {
@@ -127,10 +127,14 @@ function objectName(type: string, fileName: string): Unreadable | undefined {
     };
   }
   if (scheme === undefined && !/^json:/i.test(fileName)) return undefined;
+  const remote = scheme !== undefined && /^(?:https?|s3)$/.test(scheme);
+  // Which URLs may be read is judged where they are opened.
+  if (remote && opensUrls) return undefined;
+  const allow = remote ? ' Or trust its place: --allow-origin URL.' : '';
   return {
     code: 'not-a-file',
-    message: `an extent names ${fileName}: addresses are never followed`,
-    hint: 'Fetch what it names and put the name of the local file into the descriptor.',
+    message: `an extent names ${fileName}: addresses are not followed`,
+    hint: `Fetch what it names and put the name of the local file into the descriptor.${allow}`,
   };
 }
 

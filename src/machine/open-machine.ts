@@ -11,6 +11,7 @@ import { NO_SNAPSHOTS, readSnapshotDatabase } from '../format/vmsd.ts';
 import { readVmx } from '../format/vmx.ts';
 import type { FileStore, ResolvedPath } from '../storage/file-store.ts';
 import type { FindLocksOptions } from '../storage/lock-state.ts';
+import { isUrl } from '../storage/place-names.ts';
 import { locateCompanion, locateFolder, type MachinePlace } from './locate-files.ts';
 import { linksElsewhere, type Machine, type NamedDisk } from './machine.ts';
 import { judgeMachine } from './judge-machine.ts';
@@ -30,6 +31,13 @@ export async function openMachine(vmxPath: string, options: OpenMachineOptions =
   throwIfAborted(options);
   const context = openContext({ ...options, onFinding: undefined });
   const { store } = context;
+  if (isUrl(vmxPath)) {
+    const hint = 'Copy its .vmx and the rest here; its disks may stay where they are (see --map).';
+    throw new VmdkError('unsupported', 'machine-is-remote', 'a machine must be here', {
+      path: vmxPath,
+      hint,
+    });
+  }
   const place = await context.guard.assertNamedAllowed(vmxPath);
   const vmx = await readDictionary(store, place);
   const config = readVmx(vmx);

@@ -5,6 +5,7 @@ import { posix } from 'node:path';
 import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
+import { basename, isUrl } from '../storage/place-names.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { assertRoomForClones, examineBases, type CloneBase } from './clone-bases.ts';
 import { expandNames, type CloneName } from './clone-names.ts';
@@ -120,6 +121,7 @@ export async function findInto(
 
 function layoutFor(bases: readonly CloneBase[], into: string): CloneLayout {
   if (bases.length > 1) return 'folders';
+  if (isUrl(bases[0]!.path)) return 'files';
   const way = posix.relative(into, bases[0]!.path);
   return !way.startsWith('../') && way.includes('/') ? 'folders' : 'files';
 }
@@ -141,5 +143,5 @@ function suffixesOf(bases: readonly CloneBase[]): string[] {
 }
 
 function stemOf(path: string): string {
-  return posix.basename(path).replace(/\.vmdk$/i, '');
+  return basename(path).replace(/\.vmdk$/i, '');
 }

@@ -2,6 +2,7 @@
 import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
 import { createPathGuard, type PathGuard } from '../storage/path-guard.ts';
+import { isUrl } from '../storage/place-names.ts';
 import type { CloneBase } from './clone-bases.ts';
 import type { CloneShape } from './clone-shape.ts';
 import type { CloneWarning, PlannedClone } from './clone-types.ts';
@@ -41,6 +42,7 @@ async function reachWarnings(
 ): Promise<CloneWarning[]> {
   const notes = await hintNotes(guard, path, hints[index]!, bases[index]!);
   if (notes.length === 0) return [];
+  if (isUrl(bases[index]!.path)) return notes.map((message) => ({ code: 'base-is-remote', message, path }));
   const around = posix.dirname(bases[index]!.path);
   const closer =
     layout === 'folders'

@@ -1,6 +1,5 @@
 // A chain as plain data, link by link, also when it is broken: every link that can be looked at is described, then
 // what stops the chain. Rule: it judges exactly as opening does, and says how each parent was found.
-import { basename, dirname, join } from 'node:path';
 import { MOST_LINKS, type ChainOptions } from '../chain/chain-options.ts';
 import { findParent, type ParentSearch } from '../chain/find-parent.ts';
 import { openChain } from '../chain/open-chain.ts';
@@ -10,6 +9,7 @@ import type { Finding } from '../core/finding.ts';
 import { openContext, type OpenContext } from '../disk/open-options.ts';
 import { NO_PARENT_CID, printCid } from '../format/content-id.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
+import { basename, dirname, join } from '../storage/place-names.ts';
 import { findingOf, inspectDisk, reasonOf, type DiskReport, type InspectedDisk } from './describe-disk.ts';
 
 /** How the file of a link was found. */

@@ -1,6 +1,5 @@
 // What one disk is, as plain data: what its descriptor says, which of its files are there, and why it cannot be read
 // when it cannot. Rule: a disk that cannot be read is described all the same; only what is no disk throws.
-import { dirname, isAbsolute, join } from 'node:path';
 import { isVmdkError, type VmdkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
@@ -14,6 +13,7 @@ import { explainUnreadable } from '../format/create-types.ts';
 import { createTypeOf, type Descriptor, type ExtentLine } from '../format/descriptor.ts';
 import { lineageOf, type Lineage } from '../format/lineage.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
+import { dirname, isAbsolute, join } from '../storage/place-names.ts';
 
 /** One extent. Sizes and offsets in bytes. The first five keys are those of `qemu-img info`. */
 export interface ExtentReport {
@@ -98,7 +98,7 @@ export interface InspectedDisk {
 export async function inspectDisk(context: OpenContext, place: ResolvedPath): Promise<InspectedDisk> {
   const found = await readDescriptorAt(context, place.path);
   const { descriptor } = found;
-  const unreadable = explainUnreadable(descriptor);
+  const unreadable = explainUnreadable(descriptor, context.store.opensUrls);
   const opened = unreadable === undefined ? await tryToOpen(context, place) : undefined;
   const silent = { ...context, onFinding: () => undefined };
   const findings = opened?.findings ?? findingsOf(silent, descriptor).findings;

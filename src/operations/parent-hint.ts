@@ -4,14 +4,19 @@ import { parentCandidates } from '../chain/parent-candidates.ts';
 import { isVmdkError } from '../core/errors.ts';
 import { assertFileName } from '../storage/file-names.ts';
 import type { PathGuard } from '../storage/path-guard.ts';
+import { dirname, isUrl } from '../storage/place-names.ts';
 
 /** `relative` (the way to travel together), `absolute`, or the hint itself. */
 export type HintStyle = 'relative' | 'absolute' | (string & {});
 
-/** The hint for a parent at the real path `parentPath`, written in a descriptor in the real folder `folder`. */
+/**
+ * The hint for a parent at the real path `parentPath`, written in a descriptor in the real folder `folder`. A parent at
+ * a URL is named by it.
+ */
 export function parentHintFor(style: HintStyle, folder: string, parentPath: string): string {
   if (style === 'absolute') return parentPath;
   if (style !== 'relative') return style;
+  if (isUrl(parentPath)) return parentPath;
   const relative = posix.relative(folder, parentPath);
   return readsAsAddress(relative) ? `./${relative}` : relative;
 }
@@ -26,6 +31,9 @@ export async function hintNotes(
   hint: string,
   parent: { readonly path: string; readonly identity: string },
 ): Promise<string[]> {
+  if (isUrl(hint) && hint === parent.path) {
+    return [`the parent lies in another place: open it with --allow-origin ${dirname(hint)}`];
+  }
   let outside = false;
   for (const candidate of parentCandidates(hint, childPath, [])) {
     try {

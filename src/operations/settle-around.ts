@@ -2,6 +2,7 @@
 // then, so its folder is found by name; and by the disk when that is a link to elsewhere.
 import { posix } from 'node:path';
 import type { FileStore } from '../storage/file-store.ts';
+import { assertHere } from '../storage/remote-address.ts';
 import { settleChangeSets, type SettleOptions } from './settle-changes.ts';
 
 /** Settles the folder of the disk called `path`, and the one that it really is in. */
@@ -10,6 +11,7 @@ export async function settleAround(
   path: string,
   options: SettleOptions = {},
 ): Promise<void> {
+  assertHere(path);
   const { path: folder } = await store.resolve(posix.dirname(path));
   await settleChangeSets(store, folder, options);
   if (!(await store.exists(path))) return;

@@ -1,6 +1,7 @@
 // Names in a descriptor that are no names of files on this machine: URLs, QEMU's protocols, Windows drives, shares
 // and devices. They are recognised to be explained, and never opened.
 import { VmdkError } from '../core/errors.ts';
+import { isUrl } from './place-names.ts';
 import { legible } from './store-errors.ts';
 
 /** A word and `://` is a URL; these words also name a protocol of QEMU's or VMware's with a bare colon. */
@@ -29,8 +30,9 @@ export function assertFileName(name: string, what: string, by: string): void {
 }
 
 function foreignName(name: string): { what: string; hint: string } | undefined {
-  const fetchHint =
-    'Nothing is ever fetched on behalf of a disk: copy the file here and name it by its path.';
+  const fetchHint = isUrl(name)
+    ? 'Nothing is fetched on behalf of a disk unless its place is allowed: --allow-origin URL.'
+    : 'Nothing is ever fetched on behalf of a disk: copy the file here and name it by its path.';
   const scheme = (URL.exec(name) ?? PROTOCOL.exec(name))?.[1]?.toLowerCase();
   if (scheme === 'vsan') {
     return {

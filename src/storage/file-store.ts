@@ -73,6 +73,8 @@ export interface WritableFile extends RandomAccessFile {
 }
 
 export interface FileStore {
+  /** Present when names that are URLs are opened, too: those that the caller allowed, to be read. */
+  readonly opensUrls?: true;
   /** Opens a regular file that exists. @throws VmdkError `file-missing`, `not-a-file`, `file-not-readable`. */
   open(path: string, mode: 'read'): Promise<RandomAccessFile>;
   open(path: string, mode: 'update'): Promise<WritableFile>;

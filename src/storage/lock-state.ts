@@ -4,6 +4,7 @@ import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
 import type { FileStore, ResolvedPath } from './file-store.ts';
 import { createNodeLockHost, type LockHost } from './node-lock-host.ts';
+import { isUrl } from './place-names.ts';
 import { findQemuLock } from './qemu-lock.ts';
 import { kindWords, legible } from './store-errors.ts';
 import { judgeLockMember, MEMBER_BYTES, parseLockMember } from './vmware-lock.ts';
@@ -50,6 +51,8 @@ export async function findLocks(
   options: FindLocksOptions = {},
 ): Promise<readonly LockFinding[]> {
   const file = await store.resolve(path);
+  // Nobody locks what can only be read.
+  if (isUrl(file.path)) return [];
   const host = options.host ?? createNodeLockHost();
   const now = options.now ?? Date.now();
   // A locker names the file as it opened it: through a link, its lock lies beside the link.

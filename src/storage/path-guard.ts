@@ -5,6 +5,8 @@ import { posix } from 'node:path';
 import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
 import type { FileStore, ResolvedPath } from './file-store.ts';
 import { assertFileName } from './file-names.ts';
+import { isUrl } from './place-names.ts';
+import { originNotAllowed } from './remote-address.ts';
 import { assertPath, kindWords, legible } from './store-errors.ts';
 
 export interface PathGuardOptions {
@@ -74,6 +76,7 @@ export function createPathGuard(options: PathGuardOptions): PathGuard {
     assertCompanionAllowed: (path, machine) => ownFolder('file', path, machine),
     assertNamedAllowed: async (path) => {
       assertPath(path);
+      if (isUrl(path)) return resolveUrl(store, path);
       const { confineReal } = await roots();
       if (confineReal === undefined) return store.resolve(path);
       const { resolved, leadsTo, failure } = await follow(store, path);
@@ -87,6 +90,8 @@ export function createPathGuard(options: PathGuardOptions): PathGuard {
 
 async function judge(store: FileStore, question: Question, roots: Roots): Promise<ResolvedPath> {
   const { name, by, what, within } = question;
+  if (isUrl(by) && !isUrl(name)) throw leadsBack(question);
+  if (isUrl(name) && store.opensUrls === true) return resolveUrl(store, name);
   const folder = posix.dirname(by);
   assertPath(name);
   assertFileName(asWritten(name, folder), what, by);
@@ -115,6 +120,26 @@ async function judge(store: FileStore, question: Question, roots: Roots): Promis
     });
   }
   return resolved;
+}
+
+/** What lies below the prefixes that the caller allowed is trusted, as what lies in an allowed folder. */
+async function resolveUrl(store: FileStore, url: string): Promise<ResolvedPath> {
+  if (store.opensUrls !== true) throw originNotAllowed(url);
+  return store.resolve(url);
+}
+
+/** A remote disk may not lead to files here: whoever writes it would choose what is read. */
+function leadsBack({ name, what, by }: Question): VmdkError {
+  return new VmdkError(
+    'refused',
+    'outside-allowed-folders',
+    `may not lead to the ${what} "${legible(name)}"`,
+    {
+      path: by,
+      found: name === '' ? 'no name' : 'a file on this machine',
+      expected: 'a URL: a remote disk stands on remote files alone',
+    },
+  );
 }
 
 /** Where a path leads. `leadsTo` is undefined when a symbolic link leads to nothing that can be looked at. */

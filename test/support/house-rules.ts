@@ -65,6 +65,7 @@ const DEFAULT_EXPORT = /^[ \t]*export\s+default\b|^[ \t]*export\s*\{[^}]*\bas\s+
 const ENUM = /^[ \t]*(?:export\s+)?(?:declare\s+)?(?:const\s+)?enum\s+\w/gm;
 const SUBCLASS = /\bclass\b(?:\s+(?!extends\b)\w+)?(?:\s*<[^{]*?>)?\s+extends\s+([\w.]+)/g;
 const RAW_ACCESS = /\b(?:(?:read|write)(?:Big)?U?Int\d*LE|(?:get|set)(?:Big)?(?:Uint|Int)\d+|DataView)\b/g;
+const FETCH = /(?<![.\w])(?:globalThis\.)?(?:fetch|WebSocket|EventSource)\s*\(/g;
 const UNFINISHED = /\b(?:TO[D]O|FIX[M]E)\b/g;
 const SWITCHED_OFF = /\b(?:it|test|describe|suite|bench)(?:\.\w+)*\.(?:skip|only|todo)\b/g;
 
@@ -119,6 +120,19 @@ export const nodeModules: Rule = (files) =>
       ),
     ),
   );
+
+/** The network is asked in one place, which holds what is asked to what the caller allowed. */
+export const network: Rule = (files) =>
+  files
+    .filter(({ path }) => path !== 'src/storage/remote-client.ts')
+    .flatMap((file) =>
+      matches(
+        file,
+        splitSource(file.text).code,
+        FETCH,
+        ([call]) => `calls ${call.replace(/\s*\($/, '')}, which belongs only in src/storage/remote-client.ts`,
+      ),
+    );
 
 /** A file stays short enough to read in one go. */
 export const fileLength: Rule = (files) =>

@@ -2,6 +2,7 @@
 import { usageError } from '../../core/errors.ts';
 import { checkGuard, releaseGuard, restoreCid, setGuard } from '../../machine/guard.ts';
 import type { GuardReport } from '../../machine/guard-types.ts';
+import { assertHere } from '../../storage/remote-address.ts';
 import type { CommandModule } from '../command-module.ts';
 import type { CommandContext } from '../context.ts';
 import { chainOptionsOf } from '../disk-options.ts';
@@ -16,6 +17,7 @@ export const run: CommandModule['run'] = async (args, context) => {
   if (given.length > 1)
     throw usageError(`guard: ${given.map((name) => `--${name}`).join(' and ')} do not go together`);
   const action = given[0] ?? 'check';
+  assertHere(args.operand('BASE'));
   const { fs, allow, confine, pathMap, noAccess, journal } = await chainOptionsOf(args, context);
   const options = {
     fs,

@@ -1,12 +1,14 @@
 // `vmdkit remove`: deletes clones, exactly their own files.
 import { usageError } from '../../core/errors.ts';
 import { removeClones } from '../../machine/remove.ts';
+import { assertHere } from '../../storage/remote-address.ts';
 import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   if (args.flag('accept-mismatch')) throw usageError('remove: --accept-mismatch is not for removing');
+  for (const path of args.operands('VM_OR_DISK')) assertHere(path);
   const { fs, allow, confine, pathMap } = await chainOptionsOf(args, context);
   const options = {
     fs,

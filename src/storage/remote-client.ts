@@ -1,0 +1,277 @@
+// The only caller of fetch: asks for one range of one object until it is there whole, with a bounded number of
+// attempts, each with a limit of silence. What came before a connection broke is kept: the next attempt asks for the
+// rest, of the same object.
+import { VmdkError } from '../core/errors.ts';
+import {
+  assertSameObject,
+  judgeAnswer,
+  remoteFailed,
+  strongTag,
+  type AnsweredRange,
+  type Passing,
+  type RemoteAnswer,
+  type RemoteFacts,
+} from './remote-answer.ts';
+import type { RemoteAddress } from './remote-address.ts';
+import type { SignRequest } from './remote-s3.ts';
+
+/** As the global fetch, of which only this is used. */
+export type RemoteFetch = (
+  url: string,
+  init: { headers: Record<string, string>; redirect: 'manual'; signal: AbortSignal },
+) => Promise<RemoteAnswer>;
+
+export interface RemoteClientOptions {
+  /** The global fetch unless told. */
+  fetch: RemoteFetch | undefined;
+  /** How often one range is asked for before that is a failure. */
+  attempts: number;
+  /** Milliseconds in which nothing comes before an attempt counts as failed. */
+  silence: number;
+  /** Milliseconds before the second attempt; doubled for each further one, and never exact. */
+  firstPause: number;
+  /** Requests that are under way at once; others wait. */
+  parallel: number;
+  /** For `s3:` addresses: the URL to ask, and headers to send. */
+  sign: SignRequest;
+}
+
+export interface RangeRequest {
+  readonly address: RemoteAddress;
+  readonly start: number;
+  /** Not included. Without a pin the object may end before it. */
+  readonly end: number;
+  /** The object that it must be; undefined for the first request, which finds out. */
+  readonly pin: RemoteFacts | undefined;
+  readonly signal: AbortSignal;
+  /** Takes the bytes in their order. */
+  take: (piece: Uint8Array) => void;
+}
+
+export interface RemoteClient {
+  /** @throws VmdkError; the reason of `signal` once it is aborted. */
+  get(request: RangeRequest): Promise<RemoteFacts>;
+  /** Whether a request would begin at once. */
+  isIdle(): boolean;
+}
+
+const LONGEST_PAUSE = 10_000;
+/** Of the text of an error. */
+const MOST_ERROR_BYTES = 4096;
+
+export function createRemoteClient(options: RemoteClientOptions): RemoteClient {
+  let free = options.parallel;
+  const waiting: (() => void)[] = [];
+  const enter = async (): Promise<void> => {
+    if (free > 0) free--;
+    else await new Promise<void>((resolve) => waiting.push(resolve));
+  };
+  const leave = (): void => {
+    const next = waiting.shift();
+    if (next === undefined) free++;
+    else next();
+  };
+  return {
+    async get(request) {
+      await enter();
+      try {
+        return await insist(options, request);
+      } finally {
+        leave();
+      }
+    },
+    isIdle: () => free > 0,
+  };
+}
+
+async function insist(options: RemoteClientOptions, request: RangeRequest): Promise<RemoteFacts> {
+  let { start, pin } = request;
+  const take = (piece: Uint8Array): void => {
+    start += piece.length;
+    request.take(piece);
+  };
+  for (let attempt = 1; ; attempt++) {
+    request.signal.throwIfAborted();
+    const outcome = await attemptOnce(options, { ...request, start, pin, take });
+    if (!('passing' in outcome)) return outcome.facts;
+    pin ??= outcome.facts;
+    if (attempt >= options.attempts) throw givenUp(outcome.passing, attempt);
+    const pause = options.firstPause * 2 ** (attempt - 1) * (0.5 + Math.random());
+    await sleep(Math.min(Math.max(pause, outcome.after ?? 0), LONGEST_PAUSE), request.signal);
+  }
+}
+
+/** What broke off may have told already which object it is. */
+type Outcome = AnsweredRange | (Passing & { readonly facts?: RemoteFacts });
+
+async function attemptOnce(options: RemoteClientOptions, request: RangeRequest): Promise<Outcome> {
+  const { address, start, end, pin } = request;
+  const { url } = address;
+  const watch = watchSilence(options.silence, request.signal);
+  let facts: RemoteFacts | undefined;
+  try {
+    const { wire, headers } = await requestFor(options, address, start, end, pin);
+    const ask: RemoteFetch = options.fetch ?? ((at, init) => fetch(at, init));
+    const answer = await ask(wire, { headers, redirect: 'manual', signal: watch.signal });
+    watch.heard();
+    const judged = await judgeWithReason(answer, { url, start, end }, watch);
+    if ('passing' in judged) return judged;
+    if (pin !== undefined) assertSameObject(url, pin, judged.facts);
+    facts = judged.facts;
+    const came = await readBody(answer, judged, request, watch);
+    if (came === judged.end) return judged;
+    const found = `an answer that ends after ${came - judged.start} of ${judged.end - judged.start} bytes`;
+    return { passing: remoteFailed(url, found), after: undefined, facts };
+  } catch (error) {
+    request.signal.throwIfAborted();
+    if (error instanceof VmdkError) throw error;
+    const found = watch.isSilent() ? `no byte for ${options.silence / 1000} s` : reasonOf(error);
+    const passing = { passing: remoteFailed(url, found, error), after: undefined };
+    return facts === undefined ? passing : { ...passing, facts };
+  } finally {
+    watch.end();
+  }
+}
+
+async function requestFor(
+  { sign }: RemoteClientOptions,
+  address: RemoteAddress,
+  start: number,
+  end: number,
+  pin: RemoteFacts | undefined,
+): Promise<{ wire: string; headers: Record<string, string> }> {
+  const tag = pin === undefined ? undefined : strongTag(pin);
+  // With a range, fetch itself asks for the bytes uncompressed; said here as well, it would be said twice.
+  const headers = {
+    range: `bytes=${start}-${end - 1}`,
+    ...(tag === undefined ? {} : { 'if-match': tag }),
+  };
+  return address.scheme === 's3' ? sign(address, headers) : { wire: address.url, headers };
+}
+
+/** Judges, and lets what S3 writes about an error be part of it. */
+async function judgeWithReason(
+  answer: RemoteAnswer,
+  asked: { url: string; start: number; end: number },
+  watch: SilenceWatch,
+): Promise<AnsweredRange | Passing> {
+  try {
+    const judged = judgeAnswer(answer, asked);
+    if ('passing' in judged) await answer.body?.cancel();
+    return judged;
+  } catch (error) {
+    if (!(error instanceof VmdkError)) throw error;
+    const code = answer.status >= 400 ? await s3Code(answer, watch) : undefined;
+    if (answer.status < 400) await answer.body?.cancel();
+    if (code === undefined) throw error;
+    const { kind, code: own, context } = error;
+    const what = error.message.slice(`${asked.url}: `.length).split(/: found |\n/)[0]!;
+    throw new VmdkError(kind, own, what, { ...context, found: `${context.found} (${code})` }, error);
+  }
+}
+
+/** `NoSuchKey`, `SignatureDoesNotMatch`, …: the word in an error of S3. */
+async function s3Code(answer: RemoteAnswer, watch: SilenceWatch): Promise<string | undefined> {
+  try {
+    let text = '';
+    const decoder = new TextDecoder();
+    const reader = answer.body?.getReader();
+    while (reader !== undefined && text.length < MOST_ERROR_BYTES) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      watch.heard();
+      text += decoder.decode(value, { stream: true });
+    }
+    await reader?.cancel();
+    return /<Code>([A-Za-z0-9]{1,60})<\/Code>/.exec(text)?.[1];
+  } catch {
+    return undefined;
+  }
+}
+
+/** Hands on what belongs to the range, and gives where it ended. */
+async function readBody(
+  { body }: RemoteAnswer,
+  { start, end }: AnsweredRange,
+  { take, address }: RangeRequest,
+  watch: SilenceWatch,
+): Promise<number> {
+  if (body === null) return start;
+  const reader = body.getReader();
+  let at = start;
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) return at;
+      watch.heard();
+      if (at + value.length > end) {
+        throw new VmdkError('io', 'remote-wrong-range', 'the server sent more than it announced', {
+          path: address.url,
+          offset: end,
+          expected: `${end - start} bytes`,
+        });
+      }
+      take(value);
+      at += value.length;
+    }
+  } finally {
+    // A body that was not read to its end would keep its connection.
+    await reader.cancel().catch(() => undefined);
+  }
+}
+
+interface SilenceWatch {
+  readonly signal: AbortSignal;
+  heard(): void;
+  isSilent(): boolean;
+  end(): void;
+}
+
+/** Aborts when nothing is heard for so long, or when `outer` is aborted. */
+function watchSilence(silence: number, outer: AbortSignal): SilenceWatch {
+  const controller = new AbortController();
+  let silent = false;
+  const timer = setTimeout(() => {
+    silent = true;
+    controller.abort();
+  }, silence);
+  const stop = (): void => controller.abort(outer.reason);
+  outer.addEventListener('abort', stop, { once: true });
+  return {
+    signal: controller.signal,
+    heard: () => void timer.refresh(),
+    isSilent: () => silent,
+    end() {
+      clearTimeout(timer);
+      outer.removeEventListener('abort', stop);
+    },
+  };
+}
+
+function sleep(ms: number, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => {
+      clearTimeout(timer);
+      reject(signal.reason as Error);
+    };
+    const timer = setTimeout(() => {
+      signal.removeEventListener('abort', stop);
+      resolve();
+    }, ms);
+    signal.addEventListener('abort', stop, { once: true });
+  });
+}
+
+function givenUp(last: VmdkError, attempts: number): VmdkError {
+  const { path, found } = last.context;
+  const what = `cannot read over the network, after ${attempts} attempts`;
+  const hint = 'Run again later; nothing was changed.';
+  return new VmdkError('io', last.code, what, { path: path!, found: found!, hint }, last);
+}
+
+/** `connect ECONNREFUSED 127.0.0.1:9`: fetch itself only says that it failed. */
+function reasonOf(error: unknown): string {
+  const cause = error instanceof Error && error.cause instanceof Error ? error.cause : error;
+  if (!(cause instanceof Error)) return String(cause);
+  return cause.message !== '' ? cause.message : cause.name;
+}
