@@ -12,6 +12,7 @@ const LARGEST_READ = 1 << 20;
 /** Reading this much that nobody asked for is cheaper than a second call. */
 const GAP_WORTH_READING = 4096;
 const READS_IN_FLIGHT = 8;
+const DONE = Promise.resolve();
 
 /** Reads `range` of `source` by its map. `into` must hold exactly `range.count` sectors. */
 export async function readMapped(
@@ -45,17 +46,17 @@ export async function readRuns(runs: RunList, into: Uint8Array): Promise<void> {
 }
 
 /** Fills `into` with the sectors of `range`, which `runs` cover; most small reads lie within one run. */
-export async function readWithin(runs: RunList, range: SectorRange, into: Uint8Array): Promise<void> {
+export function readWithin(runs: RunList, range: SectorRange, into: Uint8Array): Promise<void> {
   const index = runs.indexOf(range.start);
   if (runs.endAt(index) < range.start + range.count) return readRuns(runs.slice(range), into);
   const origin = runs.originAt(index);
   if (origin === undefined) {
     into.fill(0);
-    return;
+    return DONE;
   }
   const skipped = range.start - runs.startAt(index);
   const offset = runs.offsetAt(index) + (origin.compressed ? 0 : skipped * SECTOR_BYTES);
-  await origin.read(into, offset, runs.sectorAt(index) + skipped);
+  return origin.read(into, offset, runs.sectorAt(index) + skipped);
 }
 
 /** Groups data runs that lie (nearly) one after the other in one file. */

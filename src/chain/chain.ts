@@ -82,7 +82,16 @@ export class MergedSource {
     return runs;
   }
 
-  async read(range: SectorRange, into: Uint8Array): Promise<void> {
+  read(range: SectorRange, into: Uint8Array): Promise<void> {
+    // Most small reads fall into a plan that is kept: the way without a promise of its own.
+    const { start, count } = range;
+    const known = this.#windows.get(Math.floor(start / WINDOW_SECTORS));
+    const covered = known !== undefined && start >= known.start && start + count <= known.end;
+    if (!covered || count < 1 || into.length !== count * SECTOR_BYTES) return this.#readPlanned(range, into);
+    return readWithin(known, range, into);
+  }
+
+  async #readPlanned(range: SectorRange, into: Uint8Array): Promise<void> {
     assertWithin(range, this.capacity);
     assertFits(range, into);
     if (range.count > LARGEST_WINDOWED_READ) return readMapped(this, range, into);

@@ -11,7 +11,9 @@ import type { RandomAccessFile } from '../storage/file-store.ts';
 import { basename, dirname, join } from '../storage/place-names.ts';
 import type { OpenContext } from './open-options.ts';
 
-/** Enough to recognise a descriptor that opens with comments, and to hold most of them whole. */
+/** A header and the descriptor as writers place it: 21 sectors, and some more. */
+const USUAL_BYTES = 12 << 10;
+/** Enough to recognise a descriptor that opens with comments. */
 const FIRST_BYTES = 64 << 10;
 
 export interface FoundDescriptor {
@@ -42,13 +44,22 @@ export async function readDescriptor(
 ): Promise<FoundDescriptor> {
   const look = { context, glance: options.glance ?? false };
   const size = await file.size();
-  const first = Buffer.allocUnsafe(Math.min(size, FIRST_BYTES));
-  await file.readExactly(first, 0);
-  const kind = detectFileKind(first);
+  let first = await readFirst(file, Math.min(size, USUAL_BYTES));
+  let kind = detectFileKind(first);
+  if (kind === 'unknown' && size > first.length) {
+    first = await readFirst(file, Math.min(size, FIRST_BYTES));
+    kind = detectFileKind(first);
+  }
   if (kind === 'descriptor')
     return { descriptor: await readText(look, file, first, size), embedded: undefined };
   if (kind === 'sparse' || kind === 'unfinished-sparse') return readEmbedded(look, file, first, size);
   throw await notADisk(look, file.path, kind, size);
+}
+
+async function readFirst(file: RandomAccessFile, length: number): Promise<Buffer> {
+  const first = Buffer.allocUnsafe(length);
+  await file.readExactly(first, 0);
+  return first;
 }
 
 interface Look {
@@ -63,7 +74,7 @@ async function readText(
   size: number,
 ): Promise<Descriptor> {
   if (size <= first.length) return parseDescriptor(first, file.path);
-  if (look.glance) throw tooLargeToGlance(file.path, size);
+  if (look.glance && size > FIRST_BYTES) throw tooLargeToGlance(file.path, size);
   // One byte over the limit is read, so that parsing sees that there is more.
   const text = Buffer.alloc(Math.min(size, MAX_DESCRIPTOR_BYTES + 1));
   await file.readExactly(text, 0);

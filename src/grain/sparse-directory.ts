@@ -77,8 +77,8 @@ interface TableContext {
 }
 
 /**
- * Reads `count` tables from table `first` on into one array, those that lie one after the other in one go. A table
- * whose directory entry cannot be right is taken from its redundant copy, and `say` is told.
+ * Fills `entries`, a page, with `count` tables from table `first` on, those that lie one after the other in one go. A
+ * table whose directory entry cannot be right is taken from its redundant copy, and `say` is told.
  * @throws VmdkError `grain-table-damaged`.
  */
 export async function readTables(
@@ -88,7 +88,8 @@ export async function readTables(
   first: number,
   count: number,
   say: (what: string, offset: number) => void,
-): Promise<Uint32Array> {
+  entries: Uint32Array,
+): Promise<void> {
   const perTable = context.header.numGTEsPerGT;
   const tableBytes = perTable * 4;
   const tableSectors = ceilDiv(tableBytes, SECTOR_BYTES);
@@ -96,13 +97,13 @@ export async function readTables(
   for (let index = 0; index < count; index++) {
     places[index] = placeOf(context, directory, copyOf, first + index, tableSectors, say);
   }
-  const entries = new Uint32Array(TABLES_PER_PAGE * perTable);
+  entries.fill(0, count * perTable);
   let from = 0;
   while (from < count) {
     let to = from + 1;
     const place = places[from]!;
     if (place <= ZERO_GRAIN) {
-      if (place === ZERO_GRAIN) entries.fill(ZERO_GRAIN, from * perTable, to * perTable);
+      entries.fill(place, from * perTable, to * perTable);
       from = to;
       continue;
     }
@@ -114,7 +115,6 @@ export async function readTables(
     );
     from = to;
   }
-  return entries;
 }
 
 /** Sector of a table: 0 for none, 1 for "all zeros" where the header declares zero grains. */

@@ -20,7 +20,8 @@ import {
   TABLES_PER_PAGE,
   type SparseDirectory,
 } from './sparse-directory.ts';
-import { TablePages } from './table-pages.ts';
+import type { TableEntries } from './table-entries.ts';
+import { TablePages, type PageLoader } from './table-pages.ts';
 
 export class SparseGrains implements GrainMap {
   readonly grainSize: number;
@@ -48,7 +49,7 @@ export class SparseGrains implements GrainMap {
     onFinding: OnFinding,
     directories: { directory: SparseDirectory; redundant: SparseDirectory | undefined },
     memory: ExtentMemory,
-    load?: (page: number) => Promise<Uint32Array>,
+    load?: PageLoader,
   ) {
     this.#file = file;
     this.header = header;
@@ -67,7 +68,12 @@ export class SparseGrains implements GrainMap {
       ),
     ];
     this.#metadataEnd = Math.max(...this.#metadata.map(([, end]) => end));
-    this.pages = new TablePages(load ?? ((page) => this.#loadPage(page)), memory.keptTables());
+    this.pages = new TablePages(load ?? ((page, into) => this.#loadPage(page, into)), memory.keptTables(), {
+      kept: memory.keptEntries(),
+      scratch: memory.scratch,
+      length: this.entriesPerPage,
+      step: header.compressed ? 0 : header.grainSize,
+    });
   }
 
   /**
@@ -109,28 +115,24 @@ export class SparseGrains implements GrainMap {
     const end = range.start + range.count;
     while (into.end < end && into.length < MAP_RUN_LIMIT) {
       const page = Math.floor(into.end / (this.entriesPerPage * this.grainSize));
-      const entries = this.pages.peek(page) ?? (await this.pages.get(page));
+      const entries = this.pages.peekEntries(page) ?? (await this.pages.entries(page));
       await this.#addPage(page, entries, end, into);
     }
   }
 
-  async #addPage(page: number, entries: Uint32Array, end: number, into: RunList): Promise<void> {
+  async #addPage(page: number, entries: TableEntries, end: number, into: RunList): Promise<void> {
     const { grainSize, header } = this;
     const pageStart = page * this.entriesPerPage * grainSize;
     const pageEnd = Math.min(end, pageStart + this.entriesPerPage * grainSize);
     const lastEntry = ceilDiv(pageEnd - pageStart, grainSize);
     let at = Math.floor((into.end - pageStart) / grainSize);
     while (at < lastEntry && into.length < MAP_RUN_LIMIT) {
-      const entry = entries[at]!;
+      const stretch = entries.stretchOf(at);
+      const entry = entries.entryAt(stretch, at);
       const grainStart = pageStart + at * grainSize;
-      let next = at + 1;
-      if (entry <= ZERO_GRAIN) {
-        while (next < lastEntry && entries[next] === entry) next++;
-      } else if (!header.compressed) {
-        // Grains that follow one another in the file are judged and added together: most of a disk is such stretches.
-        while (next < lastEntry && entries[next] === entry + (next - at) * grainSize) next++;
-        if (!this.#isSound(entry, grainStart, next - at)) next = at + 1;
-      }
+      // Grains that follow one another in the file are judged and added together: most of a disk is such stretches.
+      let next = entries.endFrom(stretch, at, lastEntry);
+      if (entry > ZERO_GRAIN && !this.#isSound(entry, grainStart, next - at)) next = at + 1;
       const count = Math.min(pageEnd, pageStart + next * grainSize) - into.end;
       const within = into.end - (pageStart + at * grainSize);
       if (entry === 0) into.addAbsent(count);
@@ -199,14 +201,15 @@ export class SparseGrains implements GrainMap {
     });
   }
 
-  async #loadPage(page: number): Promise<Uint32Array> {
+  async #loadPage(page: number, room?: Uint32Array): Promise<Uint32Array> {
+    const into = room ?? new Uint32Array(this.entriesPerPage);
     const first = page * TABLES_PER_PAGE;
     const count = Math.min(TABLES_PER_PAGE, this.directory.entries.length - first);
     const copyOf = (table: number): number => this.redundant?.entries[table] ?? 0;
     const context = { file: this.#file, header: this.header, fileSectors: this.fileSectors };
-    return readTables(context, this.directory, copyOf, first, count, (what, offset) =>
-      this.#sayOnce('GD-RANGE', what, true, offset),
-    );
+    const say = (what: string, offset: number): void => this.#sayOnce('GD-RANGE', what, true, offset);
+    await readTables(context, this.directory, copyOf, first, count, say, into);
+    return into;
   }
 
   #sayOnce(code: string, message: string, repairable: boolean, offset?: number): void {
