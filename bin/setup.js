@@ -71,28 +71,18 @@ async function buildDist(always) {
 }
 
 /**
- * Joins the compiled modules into a few files, one a command and what they share: opening a hundred small files is
- * half of what a short command costs. Declarations stay as they are.
+ * Joins the compiled modules into a few files: opening a hundred small files is half of what a short command costs. The
+ * command line gets one file a command and what they share; the library, of which all is loaded at once, very few.
+ * Declarations stay as they are.
  */
 async function joinModules(folder) {
-  const { rolldown } = await import('rolldown');
   const joined = `${folder}-joined`;
+  const entries = publicEntries();
+  const inputOf = (names) => Object.fromEntries(names.map((name) => [name, join(folder, `${name}.js`)]));
+  const isOurs = (id) => id.startsWith(folder) && !entries.some((name) => id === join(folder, `${name}.js`));
   try {
-    const input = { 'cli/main': join(folder, 'cli/main.js') };
-    for (const name of publicEntries()) input[name] = join(folder, `${name}.js`);
-    // Dependencies that are found at run time; yargs' parser is small and is joined in.
-    const external = ['koffi'];
-    // Of packages only what is used: the parser's index would bring tables for the width of every character.
-    const treeshake = { moduleSideEffects: (id) => !id.includes('node_modules') };
-    const bundle = await rolldown({ input, platform: 'node', external, treeshake, logLevel: 'warn' });
-    await bundle.write({
-      dir: joined,
-      format: 'esm',
-      chunkFileNames: 'chunks/[name]-[hash].js',
-      sourcemap: true,
-      // Names stay for stack traces; comments and indentation would only be read past at every start.
-      minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
-    });
+    await joinInto(joined, inputOf(['cli/main']), 'cli/parts', {});
+    await joinInto(joined, inputOf(entries), 'parts', { groups: [{ name: 'library', test: isOurs }] });
     for (const name of readdirSync(folder, { recursive: true })) {
       if (/\.js(\.map)?$/.test(name)) rmSync(join(folder, name));
     }
@@ -100,6 +90,25 @@ async function joinModules(folder) {
   } finally {
     rmSync(joined, { recursive: true, force: true });
   }
+}
+
+async function joinInto(dir, input, parts, codeSplitting) {
+  const { rolldown } = await import('rolldown');
+  // Dependencies that are found at run time; yargs' parser is small and is joined in.
+  const external = ['koffi'];
+  // Of packages only what is used: the parser's index would bring tables for the width of every character.
+  const treeshake = { moduleSideEffects: (id) => !id.includes('node_modules') };
+  const bundle = await rolldown({ input, platform: 'node', external, treeshake, logLevel: 'warn' });
+  await bundle.write({
+    dir,
+    format: 'esm',
+    chunkFileNames: `${parts}/[name]-[hash].js`,
+    codeSplitting,
+    sourcemap: true,
+    // Names stay for stack traces; comments and indentation would only be read past at every start.
+    minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+  });
+  await bundle.close();
 }
 
 /** What package.json lets others import: `./dist/fixture.js` is `fixture`. */

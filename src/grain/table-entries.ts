@@ -28,11 +28,7 @@ export function rawEntries(entries: Uint32Array, step: number): TableEntries {
 }
 
 /** The same, packed; undefined where that would take more than half the memory. `room` is as long as `entries`. */
-export function packEntries(
-  entries: Uint32Array,
-  step: number,
-  room: Uint32Array,
-): TableEntries | undefined {
+export function packEntries(entries: Uint32Array, step: number, room: Uint32Array): TableEntries | undefined {
   const most = Math.floor(entries.length / 4);
   let count = 0;
   for (let at = 0; at < entries.length;) {
