@@ -9,7 +9,7 @@ import {
   encodeStreamFront,
   type StreamLayout,
 } from '../format/stream-layout.ts';
-import { deflateWhole } from '../worker/deflate.ts';
+import { createDeflater } from '../worker/deflate.ts';
 import { assertNumbered, type ExtentBuilder } from './extent-builder.ts';
 
 /** Puts bytes behind all before; resolves when they may be used again. */
@@ -28,6 +28,7 @@ export function buildStream(
   level: number,
 ): ExtentBuilder {
   const { grainSize } = layout;
+  const deflateWhole = createDeflater(level);
   const grainBytes = grainSize * SECTOR_BYTES;
   const directory = new Uint32Array((layout.directorySectors * SECTOR_BYTES) / 4);
   let entries: Uint32Array | undefined;
@@ -70,7 +71,7 @@ export function buildStream(
     async write(start, data) {
       const streams = Array.from({ length: ceilDiv(data.length, grainBytes) }, (_, index) => {
         const grain = data.subarray(index * grainBytes, (index + 1) * grainBytes);
-        return deflateWhole(wholeGrain(grain, grainBytes), level);
+        return deflateWhole(wholeGrain(grain, grainBytes));
       });
       const compressed = Promise.all(streams);
       const written = inTurn(async () => {
