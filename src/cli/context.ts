@@ -4,6 +4,7 @@ import type { TaskOptions } from '../core/task.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { CommandDeclaration } from './command.ts';
 import type { Output, Paint } from './output.ts';
+import type { InputStream } from './streams.ts';
 
 export type OutputFormat = 'human' | 'json' | 'ndjson';
 
@@ -17,7 +18,7 @@ export interface CommandContext {
   /** Aborted by a signal, or when nobody reads the output any more. */
   readonly signal: AbortSignal;
   readonly stdout: Output;
-  readonly stdin: NodeJS.ReadStream;
+  readonly stdin: InputStream;
   /** The real file system, with or without natives, and what --allow-origin allows; of evidence, one that cannot write. */
   readonly store: FileStore;
   /** Where results are written: the same store, unless what is read is evidence. */

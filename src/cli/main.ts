@@ -13,17 +13,20 @@ import { describeFailure, EXIT, exitCodeOf } from './failure.ts';
 import { catchSignals, InterruptedError } from './interruption.ts';
 import { legible } from './legible.ts';
 import { createOutput, OutputClosedError, paintFor } from './output.ts';
+import type { Streams } from './streams.ts';
 
 /** Runs one command line and resolves to its exit code. Never rejects. */
-export async function main(argv: readonly string[]): Promise<number> {
+export async function main(argv: readonly string[], streams: Streams = process): Promise<number> {
+  const { stderr } = streams;
   const controller = new AbortController();
   const signals = catchSignals(controller);
   // Until the arguments are understood, only their plain words can say how errors are wanted.
-  let style = { json: asksForJson(argv), verbose: false, paint: paintFor(process.stderr, 'auto') };
+  let style = { json: asksForJson(argv), verbose: false, paint: paintFor(stderr, 'auto') };
   try {
     const { command, args } = parseCommandLine(argv, COMMANDS);
     const origins = command?.opensDisks === true ? args.texts('allow-origin') : [];
-    const context = createContext(args, await createStore(args, origins), controller);
+    const store = await createStore(args, origins);
+    const context = createContext(args, store, controller, streams);
     style = { json: context.format !== 'human', verbose: context.verbose, paint: context.paint };
     if (args.flag('version')) return await printVersion(context);
     if (command === undefined || args.flag('help')) {
@@ -32,7 +35,7 @@ export async function main(argv: readonly string[]): Promise<number> {
       const { paint } = asked ? context.stdout : context;
       const text = command === undefined ? generalHelp(COMMANDS, paint) : commandHelp(command, paint);
       if (asked) await context.stdout.write(text);
-      else process.stderr.write(text);
+      else stderr.write(text);
       return asked ? EXIT.done : EXIT.usage;
     }
     const module = await command.load();
@@ -45,7 +48,7 @@ export async function main(argv: readonly string[]): Promise<number> {
     if (reason instanceof InterruptedError) process.exit(reason.exitCode);
     if (reason instanceof OutputClosedError) return EXIT.done;
     const failure = isVmdkError(reason) ? reason : error;
-    process.stderr.write(describeFailure(failure, style));
+    stderr.write(describeFailure(failure, style));
     return exitCodeOf(failure);
   } finally {
     signals.dispose();
@@ -65,14 +68,20 @@ async function createStore(args: Arguments, origins: readonly string[]): Promise
   return createRemoteFileStore({ allowOrigins: origins, fs });
 }
 
-function createContext(args: Arguments, store: FileStore, controller: AbortController): CommandContext {
+function createContext(
+  args: Arguments,
+  store: FileStore,
+  controller: AbortController,
+  streams: Streams,
+): CommandContext {
+  const { stdin, stderr } = streams;
   const quiet = args.flag('quiet');
   const verbose = args.flag('verbose');
   const color = choice(args, 'color', ['auto', 'always', 'never'] as const);
   const format = args.flag('json') ? 'json' : choice(args, 'output', ['human', 'json', 'ndjson'] as const);
-  const stdout = createOutput(process.stdout, color, controller);
-  const paint = paintFor(process.stderr, color);
-  const say = (text: string): void => void process.stderr.write(`${text}\n`);
+  const stdout = createOutput(streams.stdout, color, controller);
+  const paint = paintFor(stderr, color);
+  const say = (text: string): void => void stderr.write(`${text}\n`);
   return {
     commands: COMMANDS,
     format,
@@ -81,14 +90,14 @@ function createContext(args: Arguments, store: FileStore, controller: AbortContr
     force: args.flag('force'),
     signal: controller.signal,
     stdout,
-    stdin: process.stdin,
+    stdin,
     store,
     outputs: store,
     onEvidence: false,
     paint,
     talk: (text) => (quiet ? undefined : say(legible(text))),
     warn: (text) => (quiet ? undefined : say(`vmdkit: ${paint('yellow', 'warning:')} ${legible(text)}`)),
-    withProgress: (work) => withProgress(args, controller.signal, quiet, work),
+    withProgress: (work) => withProgress(args, controller.signal, quiet, stderr, work),
     printJson: (value) => stdout.line(JSON.stringify(value, undefined, format === 'json' ? 2 : undefined)),
   };
 }
@@ -97,14 +106,15 @@ async function withProgress<T>(
   args: Arguments,
   signal: AbortSignal,
   quiet: boolean,
+  stderr: Streams['stderr'],
   work: (task: TaskOptions) => Promise<T>,
 ): Promise<T> {
   const mode = choice(args, 'progress', ['auto', 'always', 'never', 'json'] as const);
   if (mode === 'never' || (mode === 'auto' && quiet)) return work({ signal });
   const { barView, lineView } = await import('./progress.ts');
   const lines = mode === 'json' ? 'json' : mode === 'always' ? 'eager' : 'lines';
-  const asBar = process.stderr.isTTY === true && mode !== 'json';
-  const view = asBar ? await barView(process.stderr) : lineView(process.stderr, lines);
+  const asBar = stderr.isTTY === true && mode !== 'json';
+  const view = asBar ? await barView(stderr) : lineView(stderr, lines);
   try {
     return await work({ signal, onProgress: (progress) => view.show(progress) });
   } finally {

@@ -2,6 +2,7 @@
 // error; it stops the work, quietly.
 import { styleText } from 'node:util';
 import { VmdkError } from '../core/errors.ts';
+import type { OutputStream } from './streams.ts';
 
 /** What `styleText` understands, as far as we use it. */
 export type Style = 'bold' | 'dim' | 'red' | 'yellow' | 'green' | 'cyan';
@@ -22,7 +23,7 @@ export interface Output {
 
 /** Writes to `stream` until `controller` is aborted; aborts it when the stream fails or its reader is gone. */
 export function createOutput(
-  stream: NodeJS.WriteStream,
+  stream: OutputStream,
   color: 'auto' | 'always' | 'never',
   controller: AbortController,
 ): Output {
@@ -55,7 +56,7 @@ function reasonFor(error: NodeJS.ErrnoException): Error {
 }
 
 /** Colours on a terminal unless NO_COLOR asks for none. */
-export function paintFor(stream: NodeJS.WriteStream, color: 'auto' | 'always' | 'never'): Paint {
+export function paintFor(stream: OutputStream, color: 'auto' | 'always' | 'never'): Paint {
   const onTerminal = stream.isTTY === true && (process.env['NO_COLOR'] ?? '') === '';
   const wanted = color === 'always' || (color === 'auto' && onTerminal);
   // Whether the stream shows colours is decided above, not by Node once more.

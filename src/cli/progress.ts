@@ -2,6 +2,7 @@
 // stdout, and a quick task shows nothing.
 import type { Progress } from '../core/task.ts';
 import { rateText, sizeText, timeText } from './numbers.ts';
+import type { OutputStream } from './streams.ts';
 
 export interface ProgressView {
   show(progress: Progress): void;
@@ -18,7 +19,7 @@ const BAR_AFTER = 300;
 
 /** A line each `LINE_EVERY` ms (with `eager` each second and one at the end), or JSON lines. */
 export function lineView(
-  stream: NodeJS.WriteStream,
+  stream: OutputStream,
   mode: 'lines' | 'eager' | 'json',
   now: () => number = Date.now,
 ): ProgressView {
@@ -45,11 +46,12 @@ export function lineView(
 }
 
 /** A bar with rate and time left, cleared at the end. Loads cli-progress. */
-export async function barView(stream: NodeJS.WriteStream): Promise<ProgressView> {
+export async function barView(stream: OutputStream): Promise<ProgressView> {
   const { default: progress } = await import('cli-progress');
   const start = Date.now();
   const bar = new progress.SingleBar({
-    stream,
+    // It is a terminal: without one there is no bar.
+    stream: stream as NodeJS.WriteStream,
     clearOnComplete: true,
     hideCursor: true,
     fps: 1000 / BAR_EVERY,

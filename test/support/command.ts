@@ -1,9 +1,12 @@
-// Runs the built command as a user would, and proves its JSON against the published schemas.
+// Runs the command as a user would, and proves its JSON against the published schemas. Most runs are the same `main` in
+// this process: starting Node for each would take half of the time of all tests. What is about the process itself
+// (signals, the environment, a reader that goes away) runs the built command in one of its own.
 import { execFileSync, spawn } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
 import { fileURLToPath } from 'node:url';
 import { Ajv } from 'ajv';
 import { expect } from 'vitest';
@@ -36,6 +39,13 @@ export function buildCommand(): void {
 }
 
 export function vmdkit(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const { env, onOutput, stop } = options;
+  if (env === undefined && onOutput === undefined && stop === undefined) return runHere(args, options);
+  return runApart(args, options);
+}
+
+/** The built command, in a process of its own. */
+export function runApart(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [COMMAND, ...args], {
       cwd: options.cwd,
@@ -55,6 +65,41 @@ export function vmdkit(args: readonly string[], options: RunOptions = {}): Promi
     child.stdin.on('error', () => {});
     child.stdin.end(options.input);
   });
+}
+
+/** The last run in this process: there is one current folder, so runs wait for one another. */
+let last: Promise<unknown> = Promise.resolve();
+
+function runHere(args: readonly string[], options: RunOptions): Promise<Outcome> {
+  const running = last.then(() => runMain(args, options));
+  last = running.catch(() => {});
+  return running;
+}
+
+async function runMain(args: readonly string[], { cwd, input }: RunOptions): Promise<Outcome> {
+  const { main } = await import('../../src/cli/main.ts');
+  const [stdout, stderr] = [collector(), collector()];
+  const stdin = Readable.from(input === undefined ? [] : [Buffer.from(input)], { objectMode: false });
+  const folder = process.cwd();
+  if (cwd !== undefined) process.chdir(cwd);
+  try {
+    const code = await main(args, { stdin, stdout: stdout.stream, stderr: stderr.stream });
+    return { stdout: stdout.bytes(), stderr: stderr.bytes().toString(), code };
+  } finally {
+    process.chdir(folder);
+  }
+}
+
+function collector(): { stream: Writable; bytes: () => Buffer } {
+  const pieces: Buffer[] = [];
+  const stream = new Writable({
+    write(piece: Uint8Array, _, done) {
+      // The writer may use its memory again.
+      pieces.push(Buffer.from(piece));
+      done();
+    },
+  });
+  return { stream, bytes: () => Buffer.concat(pieces) };
 }
 
 /** Runs it, expects exit code 0 and a silent stderr, and gives its stdout as text. */
