@@ -9,20 +9,14 @@ const MOST_CHARACTERS = 64 * 1024 * 1024;
 
 /** @throws VmdkError `usage` for a line that is neither; the reason of `signal`. */
 export async function readNames(
-  stream: NodeJS.ReadableStream & { destroy(): unknown },
+  stream: NodeJS.ReadableStream,
   signal: AbortSignal,
 ): Promise<(string | CloneName)[]> {
-  const stop = (): void => void stream.destroy();
-  signal.addEventListener('abort', stop, { once: true });
   stream.setEncoding('utf8');
   let text = '';
-  try {
-    for await (const piece of stream) {
-      text += String(piece);
-      if (text.length > MOST_CHARACTERS) throw tooLong(`more than ${MOST_CHARACTERS} characters`);
-    }
-  } finally {
-    signal.removeEventListener('abort', stop);
+  for await (const piece of stream) {
+    text += String(piece);
+    if (text.length > MOST_CHARACTERS) throw tooLong(`more than ${MOST_CHARACTERS} characters`);
   }
   signal.throwIfAborted();
   return parseNames(text);

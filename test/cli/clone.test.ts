@@ -1,22 +1,17 @@
 // `vmdkit clone` as a user runs it: what it prints where, its exit codes, names from stdin, and stopping it.
 import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseNames } from '../../src/cli/name-lines.ts';
 import { makeBase } from '../support/clone-bench.ts';
-
-const COMMAND = fileURLToPath(new URL('../../bin/vmdkit.js', import.meta.url));
-const SETUP = fileURLToPath(new URL('../../bin/setup.js', import.meta.url));
+import { buildCommand, COMMAND, vmdkit, type RunOptions } from '../support/command.ts';
 
 let folder: string;
 
-beforeAll(async () => {
-  const { code, stderr } = await run(process.cwd(), [SETUP]);
-  expect(stderr + String(code)).toBe('0');
-});
+beforeAll(buildCommand);
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), 'vmdkit-cli-clone-'));
   await mkdir(join(folder, 'golden'));
@@ -30,27 +25,9 @@ interface Outcome {
   readonly code: number | null;
 }
 
-function run(
-  cwd: string,
-  args: readonly string[],
-  {
-    input = '',
-    onStart,
-  }: { input?: string; onStart?: (kill: (signal: NodeJS.Signals) => void) => void } = {},
-): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, args, { cwd });
-    const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
-    child.stdout.on('data', (piece: Buffer) => stdout.push(piece));
-    child.stderr.on('data', (piece: Buffer) => stderr.push(piece));
-    child.on('error', reject);
-    child.on('close', (code) =>
-      resolve({ stdout: Buffer.concat(stdout).toString(), stderr: Buffer.concat(stderr).toString(), code }),
-    );
-    child.stdin.on('error', () => {});
-    if (onStart === undefined) child.stdin.end(input);
-    else onStart((signal) => child.kill(signal));
-  });
+async function run(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
+  const { stdout, stderr, code } = await vmdkit(args, { cwd: folder, ...options });
+  return { stdout: stdout.toString(), stderr, code };
 }
 
 /** The run is in the middle of its work: some clones are made, none is in its place. */
@@ -65,10 +42,9 @@ async function whenSomeAreMade(lab: string): Promise<void> {
   }
 }
 
-const clone = (...args: string[]): Promise<Outcome> =>
-  run(folder, [COMMAND, 'clone', 'golden/golden.vmdk', ...args]);
+const clone = (...args: string[]): Promise<Outcome> => run(['clone', 'golden/golden.vmdk', ...args]);
 const clonesFrom = (input: string, ...args: string[]): Promise<Outcome> =>
-  run(folder, [COMMAND, 'clone', 'golden/golden.vmdk', '-', ...args], { input });
+  run(['clone', 'golden/golden.vmdk', '-', ...args], { input });
 const lines = (text: string): Record<string, unknown>[] =>
   text
     .trimEnd()
@@ -175,14 +151,14 @@ describe('vmdkit clone', () => {
     expect((await clone('--into', 'lab', '--hint', 'odd')).code).toBe(2);
     expect((await clone('--into', 'lab', '--accept-mismatch')).code).toBe(2);
     expect((await clone('--into', 'lab', '--type', 'vmfs')).code).toBe(3);
-    const appliance = await run(folder, [COMMAND, 'clone', 'golden.ovf', '--into', 'lab', '--json']);
+    const appliance = await run(['clone', 'golden.ovf', '--into', 'lab', '--json']);
     expect(appliance.code).toBe(3);
     expect(JSON.parse(appliance.stderr)).toMatchObject({
       error: { code: 'machine-not-cloned', message: expect.stringContaining('no disk') },
     });
     const frozen = await clone('--into', 'lab', '--freeze');
     expect([frozen.code, frozen.stderr]).toEqual([2, expect.stringMatching(/--freeze is for machines/)]);
-    const missing = await run(folder, [COMMAND, 'clone', 'none.vmdk', '--into', 'lab']);
+    const missing = await run(['clone', 'none.vmdk', '--into', 'lab']);
     expect(missing.code).toBe(3);
   });
 
@@ -205,19 +181,20 @@ describe('vmdkit clone', () => {
 
   it.each(['SIGTERM', 'SIGINT'] as const)('undoes all it made when stopped by %s', async (signal) => {
     const args = ['golden/golden.vmdk', '--into', 'lab', '--count', '50000'];
-    const stopped = await run(folder, [COMMAND, 'clone', ...args], {
-      onStart: (kill) => void whenSomeAreMade(join(folder, 'lab')).then(() => kill(signal)),
-    });
+    const when = (): Promise<void> => whenSomeAreMade(join(folder, 'lab'));
+    const stopped = await run(['clone', ...args], { stop: { when, signal } });
     expect(stopped).toMatchObject({ stdout: '', code: signal === 'SIGINT' ? 130 : 143 });
     expect(await readdir(folder)).toEqual(['golden']);
   });
 
   it('stops while it waits for names', async () => {
-    const args = ['golden/golden.vmdk', '-', '--into', 'lab'];
-    const stopped = await run(folder, [COMMAND, 'clone', ...args], {
-      onStart: (kill) => void setTimeout(() => kill('SIGTERM'), 1000),
-    });
-    expect(stopped).toMatchObject({ stdout: '', stderr: '', code: 143 });
+    const args = ['clone', 'golden/golden.vmdk', '-', '--into', 'lab'];
+    const child = spawn(process.execPath, [COMMAND, ...args], { cwd: folder });
+    // More than a pipe holds: once it is taken, the command reads names.
+    await new Promise((resolve) => child.stdin.write('name\n'.repeat(50_000), resolve));
+    child.kill('SIGTERM');
+    expect(await once(child, 'close')).toEqual([143, null]);
+    expect(await readdir(folder)).toEqual(['golden']);
   });
 
   it('shows how to use it', async () => {

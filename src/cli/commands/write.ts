@@ -73,11 +73,7 @@ async function writeInput(
   context: CommandContext,
   task: TaskOptions,
 ): Promise<number> {
-  if (source === undefined || source === '-') {
-    const stop = (): void => void context.stdin.destroy();
-    context.signal.addEventListener('abort', stop);
-    return writeStream(chain, offset, context.stdin, task);
-  }
+  if (source === undefined || source === '-') return writeStream(chain, offset, context.stdin, task);
   const file = await context.store.open(source, 'read');
   try {
     return await writeStream(chain, offset, chunksOf(file), { ...task, length: await file.size() });
