@@ -75,7 +75,8 @@ export const BASE_COMMANDS: readonly CommandSpec[] = [
       { name: 'release', summary: 'make the files writable as they were, and forget the fingerprint' },
       {
         name: 'restore-cid',
-        summary: 'give the recorded CID back, when the fingerprint proves that no contents changed',
+        summary:
+          'give the recorded CID back, when the fingerprint proves that no contents changed; with --force also when no disk above shows what did',
       },
       { name: 'scan', value: 'DIR', many: true, summary: 'look here too for what stands on the base' },
       {
@@ -92,8 +93,8 @@ export const BASE_COMMANDS: readonly CommandSpec[] = [
       'vmdkit guard golden/golden.vmdk --restore-cid',
     ],
     notes: [
-      'For a base that was started by mistake: its CID is another then, and nothing above it opens any more. --check reads the whole disk and tells which stretches changed, to the nearest MiB, and which disks above show that; what a disk has itself hides what is below it. Exit codes: 0 as recorded, 1 changed in any way, 3 not guarded.',
-      '--restore-cid refuses (exit code 4) when anything in the base changed. The fingerprint is a file beside the base, BASE.guard.',
+      'For a base that was started by mistake: its CID is another then, and nothing above it opens any more. --check reads the whole disk and tells which stretches changed, to the nearest 64 KiB, and which disks above show that; what a disk has itself hides what is below it. Exit codes: 0 as recorded, 1 changed in any way, 3 not guarded.',
+      '--restore-cid refuses (exit code 4) when anything in the base changed; when every disk above has data of its own there, --force goes ahead. The fingerprint is a file beside the base, BASE.guard.',
     ],
     load: () => import('./commands/guard.ts'),
   },

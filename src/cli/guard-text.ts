@@ -10,7 +10,8 @@ export function checkText(report: GuardReport, all: boolean): string[] {
   const { verdict, cid, changed, children, recorded } = report;
   const name = shownPath(report.filename);
   const since = `${recorded.slice(0, 19).replace('T', ' ')} UTC`;
-  const rolled = `CID ${report['recorded-cid']} then, ${cid} now`;
+  const rolled =
+    report['recorded-cid'] === cid ? `CID ${cid} as then` : `CID ${report['recorded-cid']} then, ${cid} now`;
   const head = {
     'as-recorded': `${name}: as recorded on ${since}, CID ${cid}${report['read-only'] ? ', read-only' : ''}`,
     'cid-rolled': `${name}: contents as recorded on ${since}; ${rolled}: --restore-cid puts it back`,
@@ -35,9 +36,10 @@ export function doneText(report: GuardReport): string {
       return `${name}: no longer guarded`;
     case 'restore-cid':
     case 'check':
-      return report.verdict === 'as-recorded'
-        ? `${name}: CID ${report.cid} is the recorded one already`
-        : `${name}: the contents are as recorded; the CID is ${report.cid} again`;
+      if (report.verdict === 'as-recorded') return `${name}: CID ${report.cid} is the recorded one already`;
+      if (report.verdict === 'cid-rolled')
+        return `${name}: the contents are as recorded; the CID is ${report.cid} again`;
+      return `${name}: every disk above has data of its own where it changed; the CID is ${report.cid} again`;
   }
 }
 

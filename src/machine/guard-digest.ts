@@ -11,11 +11,18 @@ import { NO_PARENT_CID } from '../format/content-id.ts';
 
 /** 1 MiB. */
 export const CHUNK_SECTORS = 2048;
+/** 64 KiB, a grain of most sparse disks: to which places are told. */
+export const PIECE_SECTORS = 128;
+/** Of a piece's digest, enough to say where; that anything changed at all, the whole digest says. */
+export const PIECE_DIGITS = 8;
 
-/** `2 <SHA-256>`: the chunk's number, the digest of its bytes, and in a delta that of what is absent in it. */
+/** What is remembered of one chunk. */
 export interface ChunkDigest {
   readonly chunk: number;
+  /** SHA-256 of those of its pieces: of the bytes of each, and in a delta of what is absent in it. */
   readonly digest: string;
+  /** The first digits of the digest of each piece. */
+  readonly pieces: string;
 }
 
 /**
@@ -27,8 +34,7 @@ export async function* digestsOf(
   task: TaskOptions = {},
   onMap: (digest: string) => void = () => undefined,
 ): AsyncGenerator<ChunkDigest> {
-  const { parentCid } = disk.descriptor;
-  const delta = parentCid !== undefined && parentCid !== NO_PARENT_CID;
+  const delta = isDelta(disk);
   const layout = createHash('sha256');
   const total = disk.capacity * SECTOR_BYTES;
   const buffer = Buffer.alloc(CHUNK_SECTORS * SECTOR_BYTES);
@@ -46,7 +52,7 @@ export async function* digestsOf(
         const from = chunk * CHUNK_SECTORS;
         const range = sectorRange(from, Math.min(CHUNK_SECTORS, disk.capacity - from));
         const digest = await digestOf(disk, range, buffer, delta);
-        if (digest !== undefined) yield { chunk, digest };
+        if (digest !== undefined) yield { chunk, ...digest };
         next = chunk + 1;
         const done = Math.min(total, next * CHUNK_SECTORS * SECTOR_BYTES);
         task.onProgress?.({ phase: 'reading', done, total, unit: 'bytes' });
@@ -56,36 +62,62 @@ export async function* digestsOf(
   onMap(layout.digest('hex'));
 }
 
+/** `pieces` of a chunk that is not remembered: all zeros, or in a delta all absent. `sectors` are those of the chunk. */
+export function silentPieces(disk: Disk, sectors: number): string {
+  const absent: [number, number][] = isDelta(disk) ? [[0, sectors]] : [];
+  return digestOfPieces(Buffer.alloc(sectors * SECTOR_BYTES), absent).pieces;
+}
+
+function isDelta({ descriptor: { parentCid } }: Disk): boolean {
+  return parentCid !== undefined && parentCid !== NO_PARENT_CID;
+}
+
 /** Undefined for a chunk of a base that is all zeros, however they are stored. */
 async function digestOf(
   disk: Disk,
   range: SectorRange,
   buffer: Buffer,
   delta: boolean,
-): Promise<string | undefined> {
+): Promise<Omit<ChunkDigest, 'chunk'> | undefined> {
   const bytes = buffer.subarray(0, range.count * SECTOR_BYTES);
   await disk.read(range, bytes);
-  if (!delta) return isZero(bytes) ? undefined : sha256(bytes);
-  const absent: string[] = [];
+  if (!delta) return isZero(bytes) ? undefined : digestOfPieces(bytes, []);
+  const absent: [number, number][] = [];
   for await (const runs of walkRuns(disk, range)) {
     for (let index = 0; index < runs.length; index++)
-      if (runs.isAbsentAt(index)) absent.push(`${runs.startAt(index)} ${runs.endAt(index)}`);
+      if (runs.isAbsentAt(index))
+        absent.push([runs.startAt(index) - range.start, runs.endAt(index) - range.start]);
   }
-  return `${sha256(bytes)}${absent.length === 0 ? '' : sha256(Buffer.from(mergedAbsent(absent))).slice(0, 16)}`;
+  return digestOfPieces(bytes, absent);
+}
+
+/** `absent` are stretches from the chunk's first sector on, in order. */
+function digestOfPieces(
+  bytes: Buffer,
+  absent: readonly (readonly [number, number])[],
+): Omit<ChunkDigest, 'chunk'> {
+  const [whole, holes] = [createHash('sha256'), mergedRuns(absent)];
+  let pieces = '';
+  for (let first = 0; first * SECTOR_BYTES < bytes.length; first += PIECE_SECTORS) {
+    const end = first + PIECE_SECTORS;
+    const piece = createHash('sha256').update(bytes.subarray(first * SECTOR_BYTES, end * SECTOR_BYTES));
+    for (const [from, to] of holes) {
+      if (from < end && to > first) piece.update(`${Math.max(from, first)} ${Math.min(to, end)}\n`);
+    }
+    const digest = piece.digest();
+    whole.update(digest);
+    pieces += digest.toString('hex').slice(0, PIECE_DIGITS);
+  }
+  return { digest: whole.digest('hex'), pieces };
 }
 
 /** Neighbours as one, wherever a list was cut. */
-function mergedAbsent(runs: readonly string[]): string {
+function mergedRuns(runs: readonly (readonly [number, number])[]): [number, number][] {
   const merged: [number, number][] = [];
-  for (const run of runs) {
-    const [start, end] = run.split(' ').map(Number) as [number, number];
+  for (const [start, end] of runs) {
     const last = merged.at(-1);
     if (last?.[1] === start) last[1] = end;
     else merged.push([start, end]);
   }
-  return merged.join('\n');
-}
-
-function sha256(data: Uint8Array): string {
-  return createHash('sha256').update(data).digest('hex');
+  return merged;
 }

@@ -9,6 +9,7 @@ const SCHEMA = 'vmdkit-fingerprint/v1';
 const BLOCK_BYTES = 64 * 1024;
 const MOST_HEADER = 1 << 20;
 const MOST_LINE = 256;
+const CHUNK_LINE = /^(\d{1,15}) ([0-9a-f]{64}) ([0-9a-f]{8,128})$/;
 
 export interface GuardHeader {
   /** File name of the disk. */
@@ -19,6 +20,7 @@ export interface GuardHeader {
   /** Sectors. */
   readonly capacity: number;
   readonly chunkSectors: number;
+  readonly pieceSectors: number;
   /** Permission bits that its files had, by name. */
   readonly modes: Readonly<Record<string, number>>;
 }
@@ -67,8 +69,8 @@ export async function writeGuard(
       await file.write(data, at);
       [at, text] = [at + data.length, ''];
     };
-    for await (const { chunk, digest } of chunks) {
-      text += `${chunk} ${digest}\n`;
+    for await (const { chunk, digest, pieces } of chunks) {
+      text += `${chunk} ${digest} ${pieces}\n`;
       count++;
       if (text.length >= BLOCK_BYTES) await put();
     }
@@ -131,13 +133,13 @@ async function* readChunks(
   const whole = createHash('sha256').update(first.raw);
   let [last, count] = [-1, 0];
   for await (const { text, raw } of lines) {
-    const [, chunk, digest] = /^(\d{1,15}) ([0-9a-f]{64,80})$/.exec(text) ?? [];
+    const [, chunk, digest, pieces] = CHUNK_LINE.exec(text) ?? [];
     if (chunk !== undefined) {
       if (Number(chunk) <= last || state.map !== '') throw damaged(path, 'chunks that are out of order');
       last = Number(chunk);
       count++;
       whole.update(raw);
-      yield { chunk: last, digest: digest! };
+      yield { chunk: last, digest: digest!, pieces: pieces! };
       continue;
     }
     const [, map] = /^map ([0-9a-f]{64})$/.exec(text) ?? [];
@@ -179,14 +181,13 @@ function parseHeader(text: string): GuardHeader | undefined {
     return undefined;
   }
   if (typeof value !== 'object' || value === null) return undefined;
-  const { schema, disk, recorded, cid, longContentId, capacity, chunkSectors, modes } = value as Record<
-    string,
-    unknown
-  >;
+  const { schema, disk, recorded, cid, longContentId, capacity, chunkSectors, pieceSectors, modes } =
+    value as Record<string, unknown>;
   const isCount = (number: unknown): number is number =>
     Number.isSafeInteger(number) && (number as number) >= 0;
   if (schema !== SCHEMA || typeof disk !== 'string' || typeof recorded !== 'string') return undefined;
-  if (!isCount(cid) || cid > 0xffffffff || !isCount(capacity) || !isCount(chunkSectors)) return undefined;
+  if (!isCount(cid) || cid > 0xffffffff || !isCount(capacity)) return undefined;
+  if (!isCount(chunkSectors) || !isCount(pieceSectors)) return undefined;
   if (longContentId !== undefined && !isLongId(longContentId)) return undefined;
   const bits = Object.entries(modes ?? {}).filter(([, mode]) => isCount(mode) && mode <= 0o7777);
   return {
@@ -196,6 +197,7 @@ function parseHeader(text: string): GuardHeader | undefined {
     ...(longContentId === undefined ? {} : { longContentId }),
     capacity,
     chunkSectors,
+    pieceSectors,
     modes: Object.fromEntries(bits) as Record<string, number>,
   };
 }

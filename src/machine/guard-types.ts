@@ -9,7 +9,7 @@ export interface GuardOptions
     Pick<ChainOptions, 'fs' | 'allow' | 'confine' | 'pathMap' | 'noAccess' | 'journal' | 'locked'> {
   /** Folders to look through for what stands on the base, besides its surroundings. */
   readonly scan?: readonly string[] | undefined;
-  /** Record anew what is guarded already, or guard a disk that a machine runs on itself. */
+  /** Record anew what is guarded already; guard a disk that a machine runs on itself; restore the CID over changes that no disk shows. */
   readonly force?: boolean | undefined;
   readonly durable?: boolean | undefined;
   readonly takeOver?: boolean | undefined;
@@ -53,7 +53,7 @@ export interface GuardReport {
   readonly 'recorded-cid': string;
   /** Of check and restore-cid. */
   readonly verdict?: GuardVerdict;
-  /** Stretches of the disk in which something changed, to the nearest chunk. */
+  /** Stretches of the disk in which something changed, to the nearest piece. */
   readonly changed: readonly GuardRange[];
   /** Bytes to which places are told. */
   readonly 'chunk-size': number;

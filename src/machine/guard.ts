@@ -1,6 +1,7 @@
 // Guards a base against being written: its files become read-only and its contents are remembered, so that a base that
 // was booted by mistake is found out, and its CID put back when its contents are proved to be the same.
-// Rule: the only write to a base is that of its recorded CID, after every byte was compared.
+// Rule: the only write to a base is that of its recorded CID, after every byte was compared, and never over a change
+// that a disk above shows.
 import { posix } from 'node:path';
 import { VmdkError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
@@ -16,7 +17,7 @@ import { storeFor } from '../storage/promises-file-store.ts';
 import { descriptorChange } from './descriptor-change.ts';
 import { affectedBy } from './guard-affected.ts';
 import { compareWith } from './guard-compare.ts';
-import { CHUNK_SECTORS, digestsOf } from './guard-digest.ts';
+import { CHUNK_SECTORS, digestsOf, PIECE_SECTORS } from './guard-digest.ts';
 import { guardPathOf, openGuard, writeGuard, type GuardHeader } from './guard-file.ts';
 import { areReadOnly, makeReadOnly, makeWritable } from './guard-modes.ts';
 import type { GuardOptions, GuardRange, GuardReport, GuardVerdict } from './guard-types.ts';
@@ -102,7 +103,8 @@ export async function releaseGuard(path: string, options: GuardOptions = {}): Pr
 }
 
 /**
- * Gives the base the CID back that it had when it was recorded, when nothing of its contents changed.
+ * Gives the base the CID back that it had when it was recorded, when nothing of its contents changed; with `force` also
+ * when every disk above has data of its own wherever something did.
  * @throws VmdkError `base-changed` (refused), which says where; `disk-locked` (refused); as `checkGuard`.
  */
 export async function restoreCid(path: string, options: GuardOptions = {}): Promise<GuardReport> {
@@ -115,7 +117,8 @@ export async function restoreCid(path: string, options: GuardOptions = {}): Prom
       async () => {
         const found = await check(open, options, 'restore-cid');
         if (found.verdict === 'as-recorded') return found;
-        if (found.verdict !== 'cid-rolled') throw baseChanged(found);
+        const unseen = found.verdict === 'changed-unseen' && options.force === true;
+        if (found.verdict !== 'cid-rolled' && !unseen) throw baseChanged(found);
         const guard = await openGuard(store, disk.path);
         await guard.close();
         const { cid, longContentId } = guard.header;
@@ -141,7 +144,8 @@ export async function restoreCid(path: string, options: GuardOptions = {}): Prom
         } finally {
           if (wereReadOnly) await makeReadOnly(store, [disk.path], false);
         }
-        return { ...found, cid: printCid(cid) };
+        const note = 'what changed is still there: disks that are made over it from now on show it';
+        return { ...found, cid: printCid(cid), notes: unseen ? [...found.notes, note] : found.notes };
       },
       { others: options.locked },
     );
@@ -230,7 +234,7 @@ async function report(
     cid: disk.descriptor.cid === undefined ? '' : printCid(disk.descriptor.cid),
     'recorded-cid': printCid(header.cid),
     changed: [],
-    'chunk-size': CHUNK_SECTORS * SECTOR_BYTES,
+    'chunk-size': PIECE_SECTORS * SECTOR_BYTES,
     children: sharers.disks.map(({ path }) => ({ path, sectors: 0 })),
     'read-only': readOnly,
     notes: [...notes, ...unconfirmed],
@@ -252,6 +256,7 @@ function headerOf(disk: Disk, more: Pick<GuardHeader, 'recorded' | 'modes'>): Gu
     ...(long !== undefined && /^[0-9a-f]{32}$/i.test(long) ? { longContentId: long } : {}),
     capacity: disk.capacity,
     chunkSectors: CHUNK_SECTORS,
+    pieceSectors: PIECE_SECTORS,
     ...more,
   };
 }
@@ -289,7 +294,7 @@ function alreadyGuarded(path: string, found: string): VmdkError {
   });
 }
 
-function baseChanged({ filename, changed, children }: GuardReport): VmdkError {
+function baseChanged({ filename, changed, children, verdict }: GuardReport): VmdkError {
   const places = changed.map(({ start, count }: GuardRange) => `${start}+${count}`);
   const shown = children.filter(({ sectors }) => sectors > 0).map(({ path }) => path);
   const who = shown.length === 0 ? '' : `, shown by ${nameFew(shown)}`;
@@ -301,7 +306,10 @@ function baseChanged({ filename, changed, children }: GuardReport): VmdkError {
       path: filename,
       found: `changes in sectors ${nameFew(places)}${who}`,
       expected: 'the contents that were recorded',
-      hint: 'Put the base back from a copy; or read the disks above with --accept-mismatch, and make full copies of those that are right.',
+      hint:
+        verdict === 'changed-unseen'
+          ? 'Every disk above that was found has data of its own there: if these are all, --force puts the CID back. Else put the base back from a copy.'
+          : 'Put the base back from a copy; or read the disks above with --accept-mismatch, and make full copies of those that are right.',
     },
   );
 }

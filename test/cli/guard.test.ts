@@ -84,12 +84,12 @@ describe('vmdkit guard', () => {
     await run(...args.slice(0, 4), join(cwd, 'web-1/web-1.vmx'), ...args.slice(6));
     const found = await guard();
     expect(found.code).toBe(1);
-    expect(found.stdout).toMatch(/^golden\/golden\.vmdk: changed since .*\n {2}sectors 0 to 2047\n/);
-    expect(found.stdout).toContain('  web-1/web-1.vmdk shows 2,048 sectors of it\n');
+    expect(found.stdout).toMatch(/^golden\/golden\.vmdk: changed since .*\n {2}sectors 128 to 255\n/);
+    expect(found.stdout).toContain('  web-1/web-1.vmdk shows 128 sectors of it\n');
     const refused = await guard('--restore-cid');
     expect(refused).toMatchObject({ stdout: '', code: 4 });
     expect(refused.stderr).toMatch(
-      /^vmdkit: .*: the contents of the base changed: its old CID would be a lie: found changes in sectors 0\+2048, shown by/,
+      /^vmdkit: .*: the contents of the base changed: its old CID would be a lie: found changes in sectors 128\+128, shown by/,
     );
   });
 

@@ -17,6 +17,7 @@ import { makeFolders, vmxText, writeText } from '../support/scan-model.ts';
 
 const BASE = '/ds/golden/golden.vmdk';
 const MIB = 2048;
+const GRAIN = 128;
 const NOW = '2026-03-01T12:00:00.000Z';
 
 async function write(store: FileStore, path: string, start: number, data: Uint8Array): Promise<void> {
@@ -161,44 +162,60 @@ describe('a base that was booted by mistake', () => {
     expect(report.notes.join()).toContain('stored in another way');
   });
 
-  it('shows where it changed, to the nearest MiB, and in which disks that is seen', async () => {
+  it('shows where it changed, to the nearest grain, and in which disks that is seen', async () => {
     const store = await datastore();
     await setGuard(BASE, options(store));
     await boot(store, 2 * MIB + 101, pattern(512, 77));
-    await boot(store, 6 * MIB, pattern(512, 78));
+    // In a MiB that was all zeros, over the border of two grains.
+    await boot(store, 6 * MIB + 11 * GRAIN - 1, pattern(2 * 512, 78));
     await boot(store, 3 * MIB + 1, pattern(512, 79));
     const report = await checkGuard(BASE, options(store));
     expect(report.verdict).toBe('changed');
     expect(report.changed).toEqual([
-      { start: 2 * MIB, count: 2 * MIB },
-      { start: 6 * MIB, count: MIB },
+      { start: 2 * MIB, count: GRAIN },
+      { start: 3 * MIB, count: GRAIN },
+      { start: 6 * MIB + 10 * GRAIN, count: 2 * GRAIN },
     ]);
     expect(report.children).toEqual(
-      ['a/a', 'b/b', 'c/c'].map((name) => ({ path: `/ds/${name}.vmdk`, sectors: 3 * MIB })),
+      ['a/a', 'b/b', 'c/c'].map((name) => ({ path: `/ds/${name}.vmdk`, sectors: 4 * GRAIN })),
     );
     const before = await hashesBelow(store, '/ds');
     const error = await refusal(restoreCid(BASE, options(store)));
     expect(error).toMatchObject({ kind: 'refused', code: 'base-changed' });
-    expect(error.message).toContain('changes in sectors 4096+4096, 12288+2048, shown by /ds/a/a.vmdk');
+    expect(error.message).toContain(
+      'changes in sectors 4096+128, 6144+128, 13568+256, shown by /ds/a/a.vmdk',
+    );
     expect(await hashesBelow(store, '/ds')).toEqual(before);
   });
 
   it('does not matter where every disk above has data of its own', async () => {
     const store = await datastore();
     await setGuard(BASE, options(store));
+    const before = await contentOf(store, '/ds/c/c.vmdk');
     await boot(store, 7, pattern(512, 5));
     expect(await checkGuard(BASE, options(store))).toMatchObject({
       verdict: 'changed',
       children: [
-        { path: '/ds/a/a.vmdk', sectors: MIB },
+        { path: '/ds/a/a.vmdk', sectors: GRAIN },
         { path: '/ds/b/b.vmdk', sectors: 0 },
         { path: '/ds/c/c.vmdk', sectors: 0 },
       ],
     });
-    await write(store, '/ds/a/a.vmdk', 0, pattern(MIB * 512, 6));
+    const forced = options(store, { force: true });
+    expect((await refusal(restoreCid(BASE, forced))).code).toBe('base-changed');
+    await write(store, '/ds/a/a.vmdk', 0, pattern(512, 6));
+    const checked = await checkGuard(BASE, options(store));
+    expect(checked).toMatchObject({ verdict: 'changed-unseen' });
+    // That is no reason to call it what it was, unless somebody says that all who stand on it were found.
+    const error = await refusal(restoreCid(BASE, options(store)));
+    expect(error.code).toBe('base-changed');
+    expect(error.message).toContain('--force puts the CID back');
+    expect(await restoreCid(BASE, forced)).toMatchObject({
+      cid: checked['recorded-cid'],
+      notes: [expect.stringContaining('disks that are made over it from now on show it')],
+    });
+    expect((await contentOf(store, '/ds/c/c.vmdk')).equals(before)).toBe(true);
     expect(await checkGuard(BASE, options(store))).toMatchObject({ verdict: 'changed-unseen' });
-    // That is no reason to call it what it was.
-    expect((await refusal(restoreCid(BASE, options(store)))).code).toBe('base-changed');
   });
 
   it('that is a delta itself is known by what it hides as well', async () => {
@@ -211,8 +228,8 @@ describe('a base that was booted by mistake', () => {
     await write(store, '/ds/b/b.vmdk', 4 * MIB, Buffer.alloc(64 * 1024));
     expect(await checkGuard('/ds/b/b.vmdk', options(store))).toMatchObject({
       verdict: 'changed',
-      changed: [{ start: 4 * MIB, count: MIB }],
-      children: [{ path: '/ds/c/c.vmdk', sectors: MIB }],
+      changed: [{ start: 4 * MIB, count: GRAIN }],
+      children: [{ path: '/ds/c/c.vmdk', sectors: GRAIN }],
     });
   });
 });
