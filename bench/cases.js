@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { leafOf, run, seeded } from './images.js';
 import { makeMachine } from './machine.js';
+import { servedCases } from './serving.js';
 
 const job = fileURLToPath(new URL('job.js', import.meta.url));
 const command = fileURLToPath(new URL('../bin/vmdkit.js', import.meta.url));
@@ -69,6 +70,7 @@ export function benchCases(folder, sizeMiB) {
     clones(folder, 100, 5),
     clones(folder, 1000, 8),
     machines(folder, 1000, 4),
+    ...servedCases(folder),
   ];
 }
 

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { benchCases } from './cases.js';
 import { makeImages, run } from './images.js';
+import { makeServedImages } from './serving.js';
 
 const quick = process.argv.includes('--quick');
 const rounds = quick ? 3 : 5;
@@ -18,6 +19,7 @@ try {
   const peer = String(run('qemu-img', ['--version']).stdout).split('\n')[0];
   console.log(`making a disk of ${sizeMiB} MiB and a chain of 32 over it in ${folder}`);
   await makeImages(folder, sizeMiB, 32);
+  await makeServedImages(folder, quick);
   const rows = [];
   for (const each of benchCases(folder, sizeMiB)) {
     const row = measure(each);

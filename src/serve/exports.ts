@@ -60,6 +60,7 @@ class Opening {
   readonly #problems: { point: ExportPoint; error: VmdkError }[] = [];
   #locks: { release(): Promise<void> } | undefined;
   #folder: RunFolder | undefined;
+  #closing: Promise<void> | undefined;
 
   constructor(store: FileStore, options: ServeOptions) {
     this.#store = store;
@@ -181,7 +182,12 @@ class Opening {
     return [...found.values()];
   }
 
-  async close(): Promise<void> {
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #closeAll(): Promise<void> {
     const closed = await Promise.allSettled(this.#chains.map((chain) => chain.close()));
     const rest = await Promise.allSettled([this.#folder?.remove(), this.#locks?.release()]);
     for (const one of [...closed, ...rest]) if (one.status === 'rejected') throw one.reason;

@@ -5,7 +5,10 @@ export interface NbdLimits {
   readonly connections: number;
   /** Longest read or write, bytes: what the protocol lets clients expect. */
   readonly requestBytes: number;
-  /** Bytes of requests and replies under way for one client; above it its socket is not read. */
+  /**
+   * Bytes of requests and replies under way for one client, a single larger request aside; what is above waits. More
+   * would not be faster: what is read should leave while the processor still has it in its cache.
+   */
   readonly clientBytes: number;
   /** Bytes under way for all clients together. */
   readonly totalBytes: number;
@@ -26,8 +29,8 @@ const MIB = 2 ** 20;
 export const NBD_LIMITS: NbdLimits = {
   connections: 128,
   requestBytes: 32 * MIB,
-  clientBytes: 64 * MIB,
-  totalBytes: 256 * MIB,
+  clientBytes: 4 * MIB,
+  totalBytes: 128 * MIB,
   requests: 256,
   handshakeMs: 30_000,
   stallMs: 60_000,

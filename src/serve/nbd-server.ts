@@ -80,16 +80,18 @@ export async function serveNbd(exports: ExportTable, options: NbdServerOptions):
   }
   // From here on nothing wrong with one connection may end the others.
   server.on('error', (error) => onEvent({ event: 'refused', reason: error.message }));
+  const end = async (): Promise<void> => {
+    closing = true;
+    const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+    await connections.finish();
+    await closed;
+    await folder?.remove();
+  };
+  let ending: Promise<void> | undefined;
   return {
     address,
     uriOf: (exportName) => printNbdUri(address, tls !== undefined, exportName),
-    async close() {
-      closing = true;
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await connections.finish();
-      await closed;
-      await folder?.remove();
-    },
+    close: () => (ending ??= end()),
   };
 }
 
@@ -119,7 +121,9 @@ class Connections {
   take(socket: Socket): void {
     const client = ++this.#count;
     const connection: Connection = { socket, done: Promise.resolve() };
-    const done = this.#serve(client, socket, connection).finally(() => this.#open.delete(connection));
+    const done = this.#serve(client, socket, connection)
+      .catch(() => socket.destroy())
+      .then(() => void this.#open.delete(connection));
     this.#open.add(Object.assign(connection, { done }));
   }
 

@@ -83,10 +83,7 @@ export class NbdSession {
   #over = false;
   #finish!: () => void;
   readonly #finished: Promise<void>;
-  readonly #again = (): void => {
-    this.#wire.resume();
-    this.#pump();
-  };
+  readonly #again = (): void => this.#pump();
 
   constructor(attached: Attached, host: SessionHost) {
     this.#attached = attached;
@@ -150,8 +147,18 @@ export class NbdSession {
     this.#release(incoming.cost, incoming.room);
   }
 
-  /** Takes what the socket gave, as far as there is room. */
+  /** Called by the socket: what goes wrong here, a bug, costs this client and nobody else. */
   #pump(): void {
+    try {
+      this.#takeRequests();
+    } catch (error) {
+      this.#host.onFailure(error);
+      this.drop('a bug in vmdkit');
+    }
+  }
+
+  /** Takes what the socket gave, as far as there is room. */
+  #takeRequests(): void {
     while (!this.#over) {
       if (this.#incoming !== undefined) {
         if (!this.#receive(this.#incoming)) break;
@@ -181,10 +188,8 @@ export class NbdSession {
     const crowded =
       this.#underWay >= limits.requests ||
       (this.#bytesUnderWay > 0 && this.#bytesUnderWay + cost > limits.clientBytes);
-    if (crowded || !budget.take(cost, this.#bytesUnderWay, this.#again)) {
-      this.#wire.pause();
-      return false;
-    }
+    // What comes meanwhile is queued, and then not read from the socket.
+    if (crowded || !budget.take(cost, this.#bytesUnderWay, this.#again)) return false;
     this.#pending = undefined;
     this.#underWay++;
     this.#bytesUnderWay += cost;

@@ -23,7 +23,6 @@ export class NbdWire {
   /** Resolves once the socket is gone. */
   readonly whenClosed: Promise<void>;
   #corked = false;
-  #held = false;
   readonly #onData: (piece: Buffer) => void;
   readonly #onEnd: () => void;
 
@@ -49,17 +48,6 @@ export class NbdWire {
     socket.on('error', () => {});
     socket.on('end', this.#onEnd);
     socket.on('data', this.#onData);
-  }
-
-  /** Nothing is read until `resume`. */
-  pause(): void {
-    this.#held = true;
-    this.socket.pause();
-  }
-
-  resume(): void {
-    this.#held = false;
-    this.#readOn();
   }
 
   /** The next `count` bytes, once they are there. @throws WireClosedError when they never come. */
@@ -139,6 +127,6 @@ export class NbdWire {
   }
 
   #readOn(): void {
-    if (!this.#held && this.queue.length <= ENOUGH_QUEUED && this.socket.isPaused()) this.socket.resume();
+    if (this.queue.length <= ENOUGH_QUEUED && this.socket.isPaused()) this.socket.resume();
   }
 }

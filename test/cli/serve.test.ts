@@ -5,6 +5,8 @@ import { dirname, join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { parseNbdUri } from '../../src/serve/nbd-uri.ts';
 import { buildCommand, COMMAND, expectValid, temporaryFolder, vmdkit } from '../support/command.ts';
+import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
+import { buildMachine } from '../support/machine-model.ts';
 import { NbdClient } from '../support/nbd-client.ts';
 import { CHAIN_BYTES, makeSmallChain, type SmallChain } from '../support/small-chain.ts';
 
@@ -97,6 +99,71 @@ describe('vmdkit serve', () => {
     expect(stdout.toString()).toMatch(/^nbd\+unix:\/\/\/\?socket=\/.*nbd\.sock\n$/);
     expect(readdirSync(folder).filter((name) => name.startsWith('vmdkit-serve'))).toEqual([]);
     expect(readFileSync(chain.leaf).equals(before)).toBe(true);
+  });
+
+  it('keeps every flushed write when it is killed, and the next one takes its socket over', async () => {
+    const [over, socket] = [join(folder, 'over.vmdk'), join(folder, 'nbd.sock')];
+    const args = [chain.leaf, '--overlay', over, '--nbd', socket];
+    await serve(args, 4);
+    const client = await NbdClient.connect({ kind: 'unix', path: socket });
+    await client.go();
+    const written = Buffer.from(chain.contents);
+    for (let index = 0; index < 20; index++) {
+      const data = Buffer.alloc(3000, index + 1);
+      await client.ask({ type: 1, offset: index * 70_000, data });
+      data.copy(written, index * 70_000);
+    }
+    expect((await client.ask({ type: 3 }))[0]!.type).toBe(0);
+    server!.child.kill('SIGKILL');
+    await server!.ended;
+    await serve(args, 4);
+    const again = await NbdClient.connect({ kind: 'unix', path: socket });
+    await again.go();
+    const [chunk] = await again.ask({ type: 0, flags: 4, offset: 0, length: CHAIN_BYTES });
+    expect(chunk!.data.subarray(8).equals(written)).toBe(true);
+    const second = await vmdkit(['serve', chain.mid, '--nbd', socket]);
+    expect(second).toMatchObject({ code: 3 });
+    expect(second.stderr).toContain('another server listens there');
+  });
+
+  it('removes what a killed one left: its socket, its folder, its temporary overlay', async () => {
+    await serve([chain.leaf, '--overlay', 'temporary'], 4);
+    const left = (): string[] => readdirSync(folder).filter((name) => name.startsWith('vmdkit-serve-'));
+    expect(left()).toHaveLength(2);
+    server!.child.kill('SIGKILL');
+    await server!.ended;
+    expect(left()).toHaveLength(2);
+    await vmdkit(['serve', chain.leaf, '--exec', 'true'], { env: { TMPDIR: folder } });
+    expect(left()).toEqual([]);
+  });
+
+  it('serves each disk of a machine at each of its snapshots', async () => {
+    const model = await buildMachine(createNodeFileStore(), join(folder, 'golden'));
+    const lines = await serve([model.vmxPath, '--json'], 1);
+    const { exports } = JSON.parse(lines[0]!) as { exports: { name: string; uris: string[] }[] };
+    expect(exports.map(({ name }) => name)).toEqual(
+      expect.arrayContaining([
+        'scsi0:0',
+        'sata0:1',
+        'nvme0:0',
+        'installed/scsi0:0',
+        'patched/nvme0:0',
+        'experiment/sata0:1',
+      ]),
+    );
+    const { address } = parseNbdUri(exports[0]!.uris[0]!);
+    for (const [name, point, node] of [
+      ['', 'running', 'scsi0:0'],
+      ['patched/nvme0:0', 2, 'nvme0:0'],
+      ['installed/sata0:1', 1, 'sata0:1'],
+    ] as const) {
+      const expected = model.contentsAt(point, node);
+      const client = await NbdClient.connect(address!);
+      await client.go(name);
+      const [chunk] = await client.ask({ type: 0, flags: 4, offset: 0, length: expected.length });
+      expect(chunk!.data.subarray(8).equals(expected)).toBe(true);
+      client.destroy();
+    }
   });
 
   it('refuses what does not go together, before anything is opened', async () => {

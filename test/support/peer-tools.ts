@@ -19,6 +19,7 @@ const PACKAGES = {
   nbdfuse: 'libnbd-bin',
   nbdsh: 'python3-libnbd',
   openssl: 'openssl',
+  mke2fs: 'e2fsprogs',
   mmls: 'sleuthkit',
   img_stat: 'sleuthkit',
   fls: 'sleuthkit',
