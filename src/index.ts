@@ -167,6 +167,8 @@ export type {
   TreeReport,
   WrittenDisk,
 } from './machine/tree-types.ts';
+export { resizeTree, type ResizedTree, type ResizeTreeOptions } from './machine/resize-tree.ts';
+export type { RenamedReference } from './machine/rename-references.ts';
 export { renameDisk, type RenamedDisk, type RenameOptions } from './machine/rename-disk.ts';
 export type { StageOptions } from './operations/stage-changes.ts';
 export type { ExtentShape } from './operations/disk-plan.ts';

@@ -85,6 +85,16 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
         summary: 'make it smaller; refused unless what is cut off is zeros, or with --force',
       },
       {
+        name: 'tree',
+        summary: 'resize the base below DISK and everything that stands on it, together',
+      },
+      {
+        name: 'scan',
+        value: 'DIR',
+        many: true,
+        summary: '--tree: look through DIR for further disks (may be repeated)',
+      },
+      {
         name: 'locked',
         value: 'WHAT',
         choices: ['refuse', 'ignore'],
@@ -92,9 +102,13 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
       },
     ],
     opensDisks: true,
-    examples: ['vmdkit resize data.vmdk 80G', 'vmdkit resize data.vmdk 20G --shrink'],
+    examples: [
+      'vmdkit resize data.vmdk 80G',
+      'vmdkit resize data.vmdk 20G --shrink',
+      'vmdkit resize web-01-000002.vmdk 80G --tree',
+    ],
     notes: [
-      'Only disks without a parent have a size of their own: a delta must be as large as its parent, and a disk that others stand on is refused. Partitions and file systems are not touched.',
+      'VMware opens no chain whose links differ in size: a delta, or a disk that others stand on, is resized with --tree together with the whole tree, whose machines must be off. Partitions and file systems are not touched.',
       'Flat files get longer or shorter where they are; sparse extents are written anew, which takes as much free space as they do.',
     ],
     load: () => import('./commands/resize.ts'),
@@ -120,9 +134,10 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'rename',
-    summary: 'another name or folder for a disk, its extents and the hints of what stands on it',
+    summary: 'another name or folder for a disk, its extents, and all that names it',
     operands: [{ name: 'OLD' }, { name: 'NEW' }],
     options: [
+      { name: 'dry-run', summary: 'tell what would be renamed and rewritten; nothing is changed' },
       {
         name: 'locked',
         value: 'WHAT',
@@ -136,7 +151,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
       'vmdkit rename lab/golden.vmdk archive/golden.vmdk',
     ],
     notes: [
-      'NEW ends in .vmdk, in a folder that exists, on the same file system. The disks that stand on OLD are found around it and by its register. A disk that a machine names is refused: with --force it is renamed, and the .vmx is yours to change.',
+      'NEW ends in .vmdk, in a folder that exists, on the same file system. The disks that stand on OLD are found around it and by its register; the .vmx and .vmsd of machines that name it, which must be off, are rewritten with it.',
     ],
     load: () => import('./commands/rename.ts'),
   },

@@ -18,11 +18,14 @@ import type { FileStore } from '../storage/file-store.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { descriptorChange } from './descriptor-change.ts';
 import type { ForestDisk } from './forest.ts';
+import { planReferences, type References, type RenamedReference } from './rename-references.ts';
 import { findSharers, forgetSharers, recordSharers, type Sharers } from './sharers.ts';
 
 export interface RenameOptions extends TaskOptions, ChainOptions {
-  /** Go on although machines name the disk, or registered disks cannot be looked at. Default false. */
+  /** Go on although registered disks cannot be looked at, or a machine was not shut down cleanly. Default false. */
   force?: boolean | undefined;
+  /** Tell what would be done, and change nothing. Default false. */
+  dryRun?: boolean | undefined;
 }
 
 export interface RenamedDisk {
@@ -31,6 +34,8 @@ export interface RenamedDisk {
   readonly files: readonly { readonly from: string; readonly to: string }[];
   /** Disks whose hints were written anew. */
   readonly relinked: readonly { readonly path: string; readonly hint: string }[];
+  /** Lines of machines that name it by its new name. */
+  readonly references: readonly RenamedReference[];
   readonly notes: readonly string[];
 }
 
@@ -40,11 +45,13 @@ interface Renaming {
   readonly files: RenamedDisk['files'];
   readonly lines: readonly ExtentLine[];
   readonly children: readonly ForestDisk[];
+  readonly named: References;
 }
 
 /**
  * Renames the disk `path` to `target`, a file name of a disk in an existing folder of the same file system.
- * @throws VmdkError `disk-of-machine`, `base-has-children`, `not-renamable`, `target-exists`, `change-tracking`,
+ * Machines that name it are to be off; their .vmx and .vmsd follow.
+ * @throws VmdkError `machine-running` and its kin, `base-has-children`, `not-renamable`, `target-exists`, `change-tracking`,
  * `disk-locked` (refused); nothing is changed then.
  */
 export async function renameDisk(
@@ -61,29 +68,25 @@ export async function renameDisk(
     const to = posix.join((await store.resolve(posix.dirname(target))).path, posix.basename(target));
     const { allow, confine, pathMap, signal } = options;
     const sharers = await findSharers(store, chain.leaf.path, { allow, confine, pathMap, signal });
-    if (options.force !== true) assertFree(chain, sharers);
+    if (options.force !== true) assertAllKnown(chain, sharers);
+    const machines = sharers.forest.disks.find(({ path: one }) => one === sharers.path)?.machines ?? [];
+    const named = await planReferences(store, machines, { from: chain.leaf.path, to }, options);
     const children = sharers.disks.filter(({ parent }) => parent === sharers.path);
-    const renaming = { chain, to, ...newNames(chain, to), children };
-    const locked = [...filesOfDisk(chain.leaf), ...children.flatMap(({ files }) => files)];
+    const renaming = { chain, to, ...newNames(chain, to), children, named };
+    const locked = [...filesOfDisk(chain.leaf), ...children.flatMap(({ files }) => files), ...named.machines];
     const others = options.locked === 'ignore' ? 'ignore' : 'refuse';
-    const relinked = await withLocks(store, locked, () => carryOut(store, renaming, options), { others });
-    const notes = [...sharers.notes, ...(await moveRegister(store, renaming))];
-    return { from: chain.leaf.path, to, files: renaming.files, relinked, notes };
+    const work = (): Promise<RenamedDisk['relinked']> => carryOut(store, renaming, options);
+    const dry = options.dryRun === true;
+    const relinked = dry ? await work() : await withLocks(store, locked, work, { others });
+    const notes = [...sharers.notes, ...(dry ? [] : await moveRegister(store, renaming))];
+    const { references } = named;
+    return { from: chain.leaf.path, to, files: renaming.files, relinked, references, notes };
   } finally {
     await chain.close();
   }
 }
 
-function assertFree({ leaf }: Chain, { forest, unconfirmed }: Sharers): void {
-  const machines = forest.disks.find(({ identity }) => identity === leaf.identity)?.machines ?? [];
-  if (machines.length > 0) {
-    throw new VmdkError('refused', 'disk-of-machine', 'machines name this disk, and would not find it', {
-      path: leaf.path,
-      found: machines.join(', '),
-      expected: 'no machine',
-      hint: 'Rename it with --force, then write the new name into the .vmx (and the .vmsd) by hand.',
-    });
-  }
+function assertAllKnown({ leaf }: Chain, { unconfirmed }: Sharers): void {
   if (unconfirmed.length === 0) return;
   throw new VmdkError('refused', 'base-has-children', 'what may stand on the disk cannot be looked at', {
     path: leaf.path,
@@ -133,7 +136,7 @@ async function carryOut(
   renaming: Renaming,
   options: RenameOptions,
 ): Promise<RenamedDisk['relinked']> {
-  const { chain, to, files, lines, children } = renaming;
+  const { chain, to, files, lines, children, named } = renaming;
   const { leaf } = chain;
   const edits: DescriptorEdits = { extents: lines, ...ownHint(chain, to) };
   const changes: FileChange[] = files
@@ -153,10 +156,14 @@ async function carryOut(
     changes.push(change);
     relinked.push({ path: child.path, hint });
   }
+  changes.push(...named.changes);
+  if (options.dryRun === true) {
+    for (const { from, to: place } of files) if (from !== place) await assertNothingAt(store, place);
+    return relinked;
+  }
   const root = posix.dirname(leaf.path);
-  const otherRoots = [
-    ...new Set([to, ...children.map((child) => child.path)].map((path) => posix.dirname(path))),
-  ];
+  const reached = [to, ...children.map((child) => child.path), ...named.machines];
+  const otherRoots = [...new Set(reached.map((path) => posix.dirname(path)))];
   const set = { label: 'rename', root, otherRoots, request: JSON.stringify(['rename', leaf.path, to]) };
   if (!leaf.embedded) {
     await applyChangeSet(store, { ...set, changes }, { signal: options.signal });
@@ -181,6 +188,11 @@ async function carryOut(
   }
   await edit(to, edits);
   return relinked;
+}
+
+async function assertNothingAt(store: FileStore, path: string): Promise<void> {
+  if (!(await store.exists(path))) return;
+  throw new VmdkError('refused', 'target-exists', 'a file has this name already', { path });
 }
 
 /** The disk's own hint, when it moves to another folder. */

@@ -1,9 +1,10 @@
-// Gives a disk another size. Rule: what is cut off is proved to be zeros unless the caller forces it; the new size shows
-// in one change set, and an interruption leaves the old disk or the new one.
+// Gives a disk without a parent another size. Rule: what is cut off is proved to be zeros unless the caller forces it; an
+// interruption leaves the old disk or the new one.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import { walkRuns } from '../block/read-runs.ts';
 import { sectorRange } from '../block/sector-range.ts';
+import type { SectorSource } from '../block/sector-source.ts';
 import { isZero } from '../block/zero-scan.ts';
 import { usageError, VmdkError } from '../core/errors.ts';
 import { allocateRoom } from '../core/room.ts';
@@ -12,18 +13,10 @@ import { SECTOR_BYTES, type Bytes } from '../core/units.ts';
 import type { Disk } from '../disk/disk.ts';
 import { openDisk } from '../disk/open-disk.ts';
 import type { OpenOptions } from '../disk/open-options.ts';
-import { cidWidth, editDescriptor, rollContentId } from '../format/edit-descriptor.ts';
 import { newCid, NO_PARENT_CID } from '../format/content-id.ts';
-import type { Descriptor } from '../format/descriptor.ts';
-import { geometryFor } from '../format/geometry.ts';
-import { printDescriptor } from '../format/print-descriptor.ts';
-import type { FileStore } from '../storage/file-store.ts';
+import { cidWidth } from '../format/edit-descriptor.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
-import { applyChangeSet } from './change-set.ts';
-import type { FileChange } from './file-change.ts';
-import { assertFreeSpace } from './free-space.ts';
-import { planResize, type ResizePlan } from './plan-resize.ts';
-import { rebuildExtent } from './rebuild-extent.ts';
+import { applyResizes, planResizedFiles } from './resize-files.ts';
 import { settleAround } from './settle-around.ts';
 import { filesOfDisk, withLocks } from './with-locks.ts';
 
@@ -66,13 +59,17 @@ export async function resizeDisk(
     try {
       const before = disk.capacity * SECTOR_BYTES;
       const facts = { path: disk.path, createType: disk.createType, before };
-      assertResizable(disk, capacity, options);
+      assertNoParent(disk);
+      assertSizeAllowed(disk, capacity, options);
       if (capacity === disk.capacity) return { ...facts, after: before, cid: disk.descriptor.cid };
-      if (capacity < disk.capacity && options.force !== true) await assertTailZero(disk, capacity, options);
-      const plan = planResize(disk, capacity);
-      const descriptor = resized(disk.descriptor, plan, capacity);
-      await carryOut(store, disk, plan, descriptor, options);
-      return { ...facts, after: size, cid: descriptor.cid };
+      if (capacity < disk.capacity && options.force !== true)
+        await assertTailZero(disk, disk.path, capacity, options);
+      const cid = newCid(randomBytes, cidWidth(disk.descriptor));
+      const open = () => Promise.resolve({ disk, below: undefined, close: () => Promise.resolve() });
+      const files = await planResizedFiles(store, disk, { capacity, cid }, open, options);
+      const request = JSON.stringify(['resize', disk.path, capacity]);
+      await applyResizes(store, [files], { root: posix.dirname(disk.path), request }, options);
+      return { ...facts, after: size, cid };
     } finally {
       await disk.close();
     }
@@ -83,16 +80,22 @@ export async function resizeDisk(
   return withLocks(store, [path, ...filesOfDisk(found)], work, { others });
 }
 
-function assertResizable(disk: Disk, capacity: number, { shrink }: ResizeOptions): void {
-  const { descriptor, path } = disk;
-  if (descriptor.parentCid !== NO_PARENT_CID) {
-    throw new VmdkError('refused', 'delta-has-parents-size', 'a delta must be as large as its parent', {
-      path,
-      found: `${disk.capacity} sectors, as in the parent`,
-      expected: 'a disk without a parent',
-      hint: 'Merge the chain first (delete its snapshots, or convert it to a disk of its own), then resize that.',
-    });
-  }
+function assertNoParent({ descriptor, path, capacity }: Disk): void {
+  if (descriptor.parentCid === NO_PARENT_CID) return;
+  throw new VmdkError('refused', 'delta-has-parents-size', 'a delta must be as large as its parent', {
+    path,
+    found: `${capacity} sectors, as in the parent`,
+    expected: 'a disk without a parent',
+    hint: 'Pass --tree to resize its base and everything that stands on that together, or convert it to a disk of its own.',
+  });
+}
+
+/** @throws VmdkError `change-tracking`, `shrink-not-asked` (refused). */
+export function assertSizeAllowed(
+  { descriptor, path, capacity: before }: Disk,
+  capacity: number,
+  { shrink }: Pick<ResizeOptions, 'shrink'>,
+): void {
   if (descriptor.changeTrackPath !== undefined) {
     throw new VmdkError(
       'refused',
@@ -106,17 +109,22 @@ function assertResizable(disk: Disk, capacity: number, { shrink }: ResizeOptions
       },
     );
   }
-  if (capacity >= disk.capacity || shrink === true) return;
+  if (capacity >= before || shrink === true) return;
   throw new VmdkError('refused', 'shrink-not-asked', 'the disk would become smaller', {
     path,
     found: `${capacity} sectors`,
-    expected: `at least the ${disk.capacity} that it has`,
+    expected: `at least the ${before} that it has`,
     hint: 'Pass --shrink: then it is done when what is cut off is nothing but zeros.',
   });
 }
 
 /** @throws VmdkError `tail-in-use` that names the first sector that is not zero. */
-async function assertTailZero(disk: Disk, capacity: number, task: TaskOptions): Promise<void> {
+export async function assertTailZero(
+  disk: SectorSource,
+  path: string,
+  capacity: number,
+  task: TaskOptions,
+): Promise<void> {
   const step = 2048;
   for await (const runs of walkRuns(disk, sectorRange(capacity, disk.capacity - capacity))) {
     for (let index = 0; index < runs.length; index++) {
@@ -129,7 +137,7 @@ async function assertTailZero(disk: Disk, capacity: number, task: TaskOptions): 
         if (isZero(data)) continue;
         const sector = at + Math.floor(data.findIndex((byte) => byte !== 0) / SECTOR_BYTES);
         throw new VmdkError('refused', 'tail-in-use', 'what would be cut off is in use', {
-          path: disk.path,
+          path,
           sector,
           found: 'data',
           expected: `zeros from sector ${capacity} on`,
@@ -137,86 +145,5 @@ async function assertTailZero(disk: Disk, capacity: number, task: TaskOptions): 
         });
       }
     }
-  }
-}
-
-function resized(descriptor: Descriptor, plan: ResizePlan, capacity: number): Descriptor {
-  const ddb: Record<string, string> = {};
-  const geometry = geometryFor(capacity, descriptor.ddb.get('ddb.adaptertype') ?? 'lsilogic');
-  for (const name of ['cylinders', 'heads', 'sectors'] as const) {
-    if (descriptor.ddb.has(`ddb.geometry.${name}`)) ddb[`ddb.geometry.${name}`] = String(geometry[name]);
-  }
-  const edited = editDescriptor(descriptor, { extents: plan.extents.map(({ line }) => line), ddb });
-  return rollContentId(edited, newCid(randomBytes, cidWidth(descriptor)), randomBytes(12).toString('hex'));
-}
-
-async function carryOut(
-  store: FileStore,
-  disk: Disk,
-  plan: ResizePlan,
-  descriptor: Descriptor,
-  options: ResizeOptions,
-): Promise<void> {
-  const text = printDescriptor(descriptor);
-  const changes: FileChange[] = plan.removed.map((path) => ({ kind: 'remove', path }));
-  for (const extent of plan.extents) {
-    if (extent.file === 'kept' || extent.file === 'resized') continue;
-    if (extent.file === 'rebuilt') changes.push({ kind: 'remove', path: extent.path });
-    changes.push({ kind: 'create', path: extent.path, file: contentOf(store, disk, extent, text, options) });
-  }
-  if (!disk.embedded) {
-    changes.push({ kind: 'replace', path: disk.path, data: text, old: printDescriptor(disk.descriptor) });
-  }
-  let needed = 0;
-  for (const { file, path } of plan.extents) {
-    if (file === 'rebuilt') needed += (await store.resolve(path)).allocated;
-  }
-  await assertFreeSpace(store, posix.dirname(disk.path), needed);
-  const flat = plan.extents.find(({ file }) => file === 'resized');
-  // A file longer than its descriptor says is lawful: so it grows before the descriptor does, and shrinks after it.
-  if (flat !== undefined && flat.bytes > flat.oldBytes) await setLength(store, flat.path, flat.bytes);
-  const request = JSON.stringify(['resize', disk.path, plan.extents.map(({ line }) => line.sectors)]);
-  try {
-    const set = { root: posix.dirname(disk.path), label: 'resize', changes, request };
-    await applyChangeSet(store, set, { signal: options.signal });
-  } catch (error) {
-    const undone = !(error instanceof VmdkError) || error.code !== 'not-finished';
-    if (flat !== undefined && flat.bytes > flat.oldBytes && undone) {
-      await setLength(store, flat.path, flat.oldBytes).catch(() => {});
-    }
-    throw error;
-  }
-  if (flat !== undefined && flat.bytes < flat.oldBytes) await setLength(store, flat.path, flat.bytes);
-}
-
-function contentOf(
-  store: FileStore,
-  disk: Disk,
-  extent: ResizePlan['extents'][number],
-  text: Buffer,
-  options: ResizeOptions,
-): Extract<FileChange, { kind: 'create' }>['file'] {
-  if (extent.kind === 'flat') return { size: extent.bytes, parts: [] };
-  let end = text.length;
-  while (end > 0 && text[end - 1] === 0) end--;
-  const embedded = disk.embedded && extent.start === 0 ? text.subarray(0, end) : undefined;
-  const capacity = extent.line.sectors;
-  const shape = { kind: extent.kind, capacity, grainSize: extent.grainSize, descriptor: embedded };
-  const held = Math.min(extent.start + capacity, disk.capacity);
-  const source = { leaf: disk, below: undefined, start: extent.start, end: Math.max(extent.start, held) };
-  return {
-    make: async (path) => {
-      await rebuildExtent(store, path, shape, source, options);
-    },
-  };
-}
-
-async function setLength(store: FileStore, path: string, bytes: number): Promise<void> {
-  const file = await store.open(path, 'update');
-  try {
-    await file.resize(bytes);
-    await file.sync();
-  } finally {
-    await file.close();
   }
 }

@@ -1,5 +1,5 @@
 // resize, compact and rename as a user runs them, and QEMU reads what they leave.
-import { stat } from 'node:fs/promises';
+import { readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openChain } from '../../src/chain/open-chain.ts';
@@ -61,6 +61,27 @@ describe('resize', () => {
     expect(base).toMatchObject({ stdout: '', code: 4 });
     expect(base.stderr).toContain('mid.vmdk');
   });
+
+  it('resizes a chain as a whole', async () => {
+    const { contents } = await makeSmallChain(cwd);
+    const done = await json<{ before: number; disks: { filename: string }[] }>(
+      'resize',
+      ['resize', 'leaf.vmdk', '16M', '--tree'],
+      { cwd },
+    );
+    expect(done.disks.map(({ filename }) => filename.split('/').at(-1))).toEqual([
+      'base.vmdk',
+      'mid.vmdk',
+      'leaf.vmdk',
+    ]);
+    const { stdout } = await vmdkit(['cat', 'leaf.vmdk'], { cwd });
+    expect(stdout.length).toBe(16 * MIB);
+    expect(stdout.subarray(0, contents.length).equals(contents)).toBe(true);
+    const back = await run('resize', 'base.vmdk', `${done.before}`, '--tree', '--shrink');
+    expect(back).toMatchObject({ stdout: '', code: 0 });
+    expect((await vmdkit(['cat', 'leaf.vmdk'], { cwd })).stdout.equals(contents)).toBe(true);
+    expect(await run('resize', 'leaf.vmdk', '16M', '--scan', '.')).toMatchObject({ code: 2 });
+  });
 });
 
 describe('compact', () => {
@@ -98,6 +119,25 @@ describe('rename', () => {
     expect((await vmdkit(['cat', chain.leaf])).stdout.equals(chain.contents)).toBe(true);
     expect(await run('rename', 'b.vmdk', 'leaf.vmdk')).toMatchObject({ stdout: '', code: 4 });
     expect(await run('rename', 'b.vmdk', 'b.img')).toMatchObject({ stdout: '', code: 2 });
+  });
+
+  it('takes the lines of a machine along, and tells them beforehand', async () => {
+    await makeSmallChain(cwd);
+    const vmx = 'scsi0.present = "TRUE"\nscsi0:0.present = "TRUE"\nscsi0:0.fileName = "leaf.vmdk"\n';
+    await writeFile(join(cwd, 'vm.vmx'), vmx);
+    const told = await run('rename', 'leaf.vmdk', 'run.vmdk', '--dry-run');
+    expect(told).toMatchObject({ stdout: '', code: 0 });
+    expect(told.stderr).toMatch(
+      /^leaf\.vmdk: would be run\.vmdk, 1 file renamed; 1 line of machines\n {2}.*vm\.vmx: scsi0:0\.fileName = "run\.vmdk", was "leaf\.vmdk"\n$/,
+    );
+    expect(await readFile(join(cwd, 'vm.vmx'), 'utf8')).toBe(vmx);
+    const done = await json<object>('rename', ['rename', 'leaf.vmdk', 'run.vmdk'], { cwd });
+    expect(done).toMatchObject({
+      'dry-run': false,
+      references: [{ name: 'scsi0:0.fileName', to: 'run.vmdk' }],
+    });
+    expect(await readFile(join(cwd, 'vm.vmx'), 'utf8')).toBe(vmx.replace('leaf', 'run'));
+    expect(await run('info', 'vm.vmx')).toMatchObject({ code: 0 });
   });
 });
 

@@ -4,22 +4,30 @@ import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { plural } from '../numbers.ts';
+import { shownPath } from '../shown-path.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const [path, target] = [args.operand('OLD'), args.operand('NEW')];
   const options = await chainOptionsOf(args, context);
   const locked = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
   const { force } = context;
+  const dryRun = args.flag('dry-run');
   const done = await context.withProgress((task) =>
-    renameDisk(path, target, { ...options, ...task, force, locked }),
+    renameDisk(path, target, { ...options, ...task, force, locked, dryRun }),
   );
   for (const note of done.notes) context.warn(note);
   if (context.format !== 'human') {
-    const { from, to, files, relinked } = done;
-    await context.printJson({ schema: 'vmdkit-rename/v1', from, to, files, relinked });
+    const { from, to, files, relinked, references } = done;
+    const facts = { 'dry-run': dryRun, from, to, files, relinked, references };
+    await context.printJson({ schema: 'vmdkit-rename/v1', ...facts });
   } else {
     const hints = done.relinked.length === 0 ? '' : `; ${plural(done.relinked.length, 'disk')} relinked`;
-    context.talk(`${path}: now ${target}, ${plural(done.files.length, 'file')} renamed${hints}`);
+    const lines =
+      done.references.length === 0 ? '' : `; ${plural(done.references.length, 'line')} of machines`;
+    const renamed = `${plural(done.files.length, 'file')} renamed${hints}${lines}`;
+    context.talk(`${path}: ${dryRun ? 'would be' : 'now'} ${target}, ${renamed}`);
+    for (const { path: file, name, from, to } of done.references)
+      context.talk(`  ${shownPath(file)}: ${name} = "${to}", was "${from}"`);
   }
   return EXIT.done;
 };

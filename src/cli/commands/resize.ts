@@ -1,13 +1,19 @@
-// `vmdkit resize`: another size for a disk without a parent. Disks that others stand on are refused.
+// `vmdkit resize`: another size for a disk without a parent, or with --tree for a base and all that stands on it. Without
+// --tree, disks that others stand on are refused.
+import { usageError } from '../../core/errors.ts';
 import type { Bytes } from '../../core/units.ts';
 import { printCid } from '../../format/content-id.ts';
+import { resizeTree, type ResizeTreeOptions } from '../../machine/resize-tree.ts';
 import { resizeDisk } from '../../operations/resize-disk.ts';
 import { settleAround } from '../../operations/settle-around.ts';
 import type { CommandModule } from '../command-module.ts';
+import type { CommandContext } from '../context.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { exactSizeText } from '../numbers.ts';
+import type { Arguments } from '../parsed-arguments.ts';
 import { refuseToBreakSharers } from '../sharers.ts';
+import { shownPath } from '../shown-path.ts';
 import { parseSize } from '../sizes.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
@@ -17,6 +23,8 @@ export const run: CommandModule['run'] = async (args, context) => {
   const locked = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
   // What a killed run left may be in the disk's place: nothing can be looked at before.
   await settleAround(context.store, path, { takeOver: context.force });
+  if (args.flag('tree')) return resizeAll(path, size, { ...options, locked }, args, context);
+  if (args.texts('scan').length > 0) throw usageError('--scan goes with --tree');
   await refuseToBreakSharers(path, 'another size for this disk', options, context);
   const { force } = context;
   const done = await context.withProgress((task) =>
@@ -34,3 +42,33 @@ export const run: CommandModule['run'] = async (args, context) => {
   else context.talk(`${path}: ${exactSizeText(before)} before, ${exactSizeText(after)} now`);
   return EXIT.done;
 };
+
+async function resizeAll(
+  path: string,
+  size: Bytes,
+  options: ResizeTreeOptions,
+  args: Arguments,
+  context: CommandContext,
+): Promise<number> {
+  const [shrink, scan] = [args.flag('shrink'), args.texts('scan')];
+  const { force } = context;
+  const done = await context.withProgress((task) =>
+    resizeTree(path, size, { ...options, ...task, shrink, scan, force }),
+  );
+  const { before, after, disks } = done;
+  for (const note of done.notes) context.warn(note);
+  if (context.format !== 'human') {
+    const all = disks.map((disk) => ({
+      filename: disk.path,
+      'create-type': disk.createType,
+      cid: printCid(disk.cid),
+    }));
+    await context.printJson({ schema: 'vmdkit-resize/v1', filename: path, before, after, disks: all });
+  } else if (before === after) context.talk(`${path}: has ${exactSizeText(after)} already`);
+  else {
+    for (const disk of disks) {
+      context.talk(`${shownPath(disk.path)}: ${exactSizeText(before)} before, ${exactSizeText(after)} now`);
+    }
+  }
+  return EXIT.done;
+}
