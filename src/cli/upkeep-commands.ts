@@ -31,13 +31,13 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
         short: 'o',
         value: 'FILE',
         summary:
-          'write what turns A into B: a new delta over A (FILE.vmdk) or a patch; - for a patch to stdout',
+          'write what turns A into B: a new delta over A (FILE.vmdk), the ranges (FILE.json) or a patch; - for stdout',
       },
       {
         name: 'as',
         value: 'KIND',
-        choices: ['delta', 'patch'],
-        summary: 'what FILE is to be (default: a delta when it ends in .vmdk)',
+        choices: ['delta', 'patch', 'ranges'],
+        summary: 'what FILE is to be (default: by .vmdk a delta, by .json the ranges as JSON, else a patch)',
       },
     ],
     opensDisks: true,
@@ -46,6 +46,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
       'vmdkit diff web-01.vmdk web-01-000001.vmdk',
       'vmdkit diff web-01.vmdk web-01-000001.vmdk --output ndjson',
       'vmdkit diff base.vmdk copy.vmdk -o copy-as-delta.vmdk',
+      'vmdkit diff base.vmdk copy.vmdk -o changed.json',
     ],
     notes: [
       'What turns A into B, in whole sectors. A and B may be any two disks, also points of one tree: what both take from the same place is not read.',

@@ -13,10 +13,10 @@ export async function writeDifference(
   target: string,
   a: Chain,
   b: Chain,
+  kind: string,
   args: Arguments,
   context: CommandContext,
 ): Promise<void> {
-  const kind = args.text('as') ?? (/\.vmdk$/i.test(target) ? 'delta' : 'patch');
   if (target === '-') {
     if (kind === 'delta') throw usageError('diff: a delta needs a name; only a patch goes to stdout');
     await toStdout(a, b, context);

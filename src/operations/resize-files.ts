@@ -116,11 +116,12 @@ function contentOf(
   const range = { start: extent.start, end: Math.max(extent.start, held) };
   return {
     make: async (path) => {
-      const { disk: leaf, below, close } = await open();
+      const member = await open();
       try {
-        await rebuildExtent(store, path, shape, { leaf, below, ...range }, task);
+        const source = { leaf: member.disk, below: member.below, ...range };
+        await rebuildExtent(store, path, shape, source, task);
       } finally {
-        await close();
+        await member.close();
       }
     },
   };

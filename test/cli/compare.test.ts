@@ -144,6 +144,20 @@ describe('diff -o and apply', () => {
     expect(made).toMatchObject({ kind: 'delta', 'create-type': 'monolithicSparse' });
   });
 
+  it('keeps the ranges as JSON in a file', async () => {
+    expect(await there('diff', 'mid.vmdk', 'leaf.vmdk', '-o', 'r.json')).toEqual({
+      stdout: '',
+      stderr: '',
+      code: 0,
+    });
+    const text = await readFile(join(work, 'r.json'), 'utf8');
+    expectValid('diff', JSON.parse(text));
+    expect(await there('diff', 'mid.vmdk', 'leaf.vmdk', '-o', '-', '--as', 'ranges')).toMatchObject({
+      stdout: text,
+    });
+    expect(await there('diff', 'mid.vmdk', 'leaf.vmdk', '-o', 'r.json')).toMatchObject({ code: 4 });
+  });
+
   it('makes a patch that apply puts over a copy, once', async () => {
     const made = await json('diff-file', ['diff', 'flat.vmdk', 'leaf.vmdk', '-o', 'p'], { cwd: work });
     expect(made).toMatchObject({ kind: 'patch', filename: 'p' });

@@ -16,28 +16,61 @@ export const run: CommandModule['run'] = async (args, context) => {
   const target = args.text('to');
   if (target === undefined && args.text('as') !== undefined) throw usageError('diff: --as goes with -o FILE');
   await withBoth(args, context, async (a, b) => {
-    if (target === undefined) return context.withProgress((task) => list(a, b, context, task));
+    if (target === undefined) {
+      const printer = printerFor(context.format, a, b);
+      const toStdout = (text: string) => context.stdout.write(text);
+      return context.withProgress((task) => list(a, b, printer, toStdout, { ...task, fs: context.store }));
+    }
+    const kind = args.text('as') ?? kindOf(target);
+    if (kind === 'ranges') return writeRanges(target, a, b, context);
     const { writeDifference } = await import('../write-difference.ts');
-    return writeDifference(target, a, b, args, context);
+    return writeDifference(target, a, b, kind, args, context);
   });
   return EXIT.done;
 };
 
+function kindOf(target: string): string {
+  if (/\.json$/i.test(target)) return 'ranges';
+  return /\.vmdk$/i.test(target) ? 'delta' : 'patch';
+}
+
+/** The JSON document of `--json`, into a file that appears whole, or to stdout. */
+async function writeRanges(target: string, a: Chain, b: Chain, context: CommandContext): Promise<void> {
+  const printer = printerFor('json', a, b);
+  if (target === '-') {
+    const toStdout = (text: string) => context.stdout.write(text);
+    return context.withProgress((task) => list(a, b, printer, toStdout, { ...task, fs: context.store }));
+  }
+  const { writeNewFile } = await import('../../operations/new-file.ts');
+  const both = { ...a, links: [...a.links, ...b.links] };
+  await context.withProgress((task) =>
+    writeNewFile(context.outputs, target, both, context.force, (file) => {
+      let at = 0;
+      const toFile = async (text: string): Promise<void> => {
+        const data = Buffer.from(text);
+        await file.write(data, at);
+        at += data.length;
+      };
+      return list(a, b, printer, toFile, { ...task, fs: context.store });
+    }),
+  );
+}
+
 async function list(
   a: Chain,
   b: Chain,
-  context: CommandContext,
+  printer: DiffPrinter,
+  write: (text: string) => Promise<void>,
   task: Parameters<typeof differences>[2],
 ): Promise<void> {
-  const printer = printerFor(context.format, a, b);
   let text = printer.head;
-  for await (const found of joined(differences(a, b, { ...task, fs: context.store }))) {
+  for await (const found of joined(differences(a, b, task))) {
     text += printer.range(found);
     if (text.length < PIECE) continue;
-    await context.stdout.write(text);
+    await write(text);
     text = '';
   }
-  await context.stdout.write(text + printer.tail());
+  await write(text + printer.tail());
 }
 
 interface DiffPrinter {
