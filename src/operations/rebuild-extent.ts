@@ -1,21 +1,24 @@
 // A new file for one sparse extent, with what the disk holds there and no more: grains that say nothing new are left out,
 // the others stand one after the other. Rule: the file is made aside; the extent that it is to replace is only read.
 import { walkRuns } from '../block/read-runs.ts';
-import { sectorRange } from '../block/sector-range.ts';
+import { sectorRange, type SectorRange } from '../block/sector-range.ts';
 import type { SectorSource } from '../block/sector-source.ts';
 import { isZero } from '../block/zero-scan.ts';
 import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
-import { ceilDiv, SECTOR_BYTES, type Sectors } from '../core/units.ts';
+import { ceilDiv, roundUp, SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { WritableExtent } from '../extent/extent.ts';
 import { openWritableCowdExtent } from '../extent/writable-cowd-extent.ts';
 import { openWritableSparseExtent } from '../extent/writable-sparse-extent.ts';
 import { cowdFileBytes, encodeEmptyCowd, layOutCowd } from '../format/cowd-layout.ts';
 import { EMBEDDED_DESCRIPTOR_SECTORS, encodeEmptySparse, layOutSparse } from '../format/sparse-layout.ts';
 import type { FileStore } from '../storage/file-store.ts';
+import { inOrder } from './in-order.ts';
 import { assertCowdFits, assertSparseFits } from './plan-checks.ts';
 
 const CHUNK_SECTORS = 2048;
+const PARTS_AHEAD = 4;
+const NOTHING = Buffer.alloc(0);
 
 export interface NewExtentFile {
   readonly kind: 'sparse' | 'cowd';
@@ -80,71 +83,110 @@ function emptyFile(
   return { size: layout.overHead * SECTOR_BYTES, parts: encodeEmptySparse(layout, descriptor) };
 }
 
-async function copyGrains(
-  target: WritableExtent,
-  { leaf, below, start, end }: RebuildSource,
-  task: TaskOptions,
-): Promise<number> {
-  const { grainSize } = target;
-  const step = Math.max(grainSize, Math.floor(CHUNK_SECTORS / grainSize) * grainSize);
+/** Sectors of one run of the disk, whole grains of the extent but for the last. */
+interface Part {
+  readonly range: SectorRange;
+  /** Data; else zeros. */
+  readonly isData: boolean;
+}
+
+interface ReadPart extends Part {
+  readonly data: Buffer;
+  readonly under: Buffer | undefined;
+}
+
+async function copyGrains(target: WritableExtent, source: RebuildSource, task: TaskOptions): Promise<number> {
+  const { below, start, end } = source;
+  const rooms: Buffer[] = [];
+  const reading = (part: Part): Promise<ReadPart> => readPart(source, part, rooms);
   let dropped = 0;
+  for await (const part of inOrder(partsOf(target.grainSize, source), reading, PARTS_AHEAD)) {
+    throwIfAborted(task);
+    const { range, isData } = part;
+    if (isData) dropped += await writePart(target, start, part);
+    else if (below !== undefined) await target.zero(sectorRange(range.start - start, range.count), true);
+    if (part.data.length > 0) rooms.push(part.data);
+    if (part.under !== undefined) rooms.push(part.under);
+    task.onProgress?.({
+      phase: 'rewriting',
+      done: (range.start - start) * SECTOR_BYTES,
+      total: (end - start) * SECTOR_BYTES,
+      unit: 'bytes',
+    });
+  }
+  return dropped;
+}
+
+async function* partsOf(grainSize: number, { leaf, start, end }: RebuildSource): AsyncGenerator<Part> {
+  const step = Math.max(grainSize, Math.floor(CHUNK_SECTORS / grainSize) * grainSize);
   for await (const runs of walkRuns({ ...leaf, close: async () => {} }, sectorRange(start, end - start))) {
     for (let index = 0; index < runs.length; index++) {
       if (runs.isAbsentAt(index)) continue;
       for (let at = runs.startAt(index); at < runs.endAt(index); at += step) {
-        throwIfAborted(task);
-        const part = sectorRange(at, Math.min(step, runs.endAt(index) - at));
-        if (runs.isDataAt(index)) dropped += await copyPart(target, { leaf, below, start, end }, part);
-        else if (below !== undefined) await target.zero(sectorRange(at - start, part.count), true);
-        task.onProgress?.({
-          phase: 'rewriting',
-          done: (at - start) * SECTOR_BYTES,
-          total: (end - start) * SECTOR_BYTES,
-          unit: 'bytes',
-        });
+        const range = sectorRange(at, Math.min(step, runs.endAt(index) - at));
+        yield { range, isData: runs.isDataAt(index) };
       }
     }
   }
+}
+
+async function readPart({ leaf, below }: RebuildSource, part: Part, rooms: Buffer[]): Promise<ReadPart> {
+  if (!part.isData) return { ...part, data: NOTHING, under: undefined };
+  const length = part.range.count * SECTOR_BYTES;
+  const read = async (from: Pick<SectorSource, 'read'>): Promise<Buffer> => {
+    // Fresh memory for every part costs as much as reading into it.
+    const known = rooms.pop();
+    const room = known !== undefined && known.length >= length ? known : allocateRoom(length);
+    await from.read(part.range, room.subarray(0, length));
+    return room;
+  };
+  const outcomes = await Promise.allSettled([read(leaf), ...(below === undefined ? [] : [read(below)])]);
+  const [data, under] = outcomes.map((outcome) => {
+    if (outcome.status === 'rejected') throw outcome.reason;
+    return outcome.value;
+  });
+  return { ...part, data: data!, under };
+}
+
+/** Neighbouring grains that have to be stored go in one write. Returns the sectors that need not be. */
+async function writePart(
+  target: WritableExtent,
+  start: number,
+  { range, ...read }: ReadPart,
+): Promise<number> {
+  const length = range.count * SECTOR_BYTES;
+  const data = read.data.subarray(0, length);
+  const bytes = target.grainSize * SECTOR_BYTES;
+  let [dropped, from] = [0, 0];
+  let kind: GrainKind = 'left out';
+  const take = async (to: number): Promise<void> => {
+    const count = (to - from) / SECTOR_BYTES;
+    const place = range.start - start + from / SECTOR_BYTES;
+    if (kind === 'left out') dropped += count;
+    else if (kind === 'zero') await target.zero(sectorRange(place, count), true);
+    else await target.write(place as Sectors, wholeGrains(target, place, data.subarray(from, to)));
+    from = to;
+  };
+  for (let at = 0; at < length; at += bytes) {
+    const now = kindOf(data, read.under, at, Math.min(at + bytes, length));
+    if (now !== kind && at > from) await take(at);
+    kind = now;
+  }
+  await take(length);
   return dropped;
 }
 
-/** Returns the sectors that need not be stored. */
-async function copyPart(
-  target: WritableExtent,
-  { leaf, below, start }: RebuildSource,
-  part: ReturnType<typeof sectorRange>,
-): Promise<number> {
-  const length = part.count * SECTOR_BYTES;
-  const data = allocateRoom(length);
-  await leaf.read(part, data);
-  let under: Buffer | undefined;
-  if (below !== undefined) {
-    under = allocateRoom(length);
-    await below.read(part, under);
-  }
-  let dropped = 0;
-  for (let at = 0; at < part.count; at += target.grainSize) {
-    const count = Math.min(target.grainSize, part.count - at);
-    const [from, to] = [at * SECTOR_BYTES, (at + count) * SECTOR_BYTES];
-    const grain = data.subarray(from, to);
-    const zero = isZero(grain);
-    if (under === undefined ? zero : grain.equals(under.subarray(from, to))) {
-      dropped += count;
-      continue;
-    }
-    const place = part.start + at - start;
-    if (zero) {
-      await target.zero(sectorRange(place, count), true);
-      continue;
-    }
-    await target.write(place as Sectors, wholeGrain(target, place, grain));
-  }
-  return dropped;
+type GrainKind = 'left out' | 'zero' | 'data';
+
+function kindOf(data: Buffer, under: Buffer | undefined, from: number, to: number): GrainKind {
+  const zero = isZero(data.subarray(from, to));
+  if (under === undefined ? zero : data.compare(under, from, to, from, to) === 0) return 'left out';
+  return zero ? 'zero' : 'data';
 }
 
 /** A grain that the end of a smaller disk had cut, made whole with zeros as far as the new extent goes. */
-function wholeGrain(target: WritableExtent, place: number, grain: Buffer): Uint8Array {
-  const count = Math.min(target.grainSize, target.capacity - place);
-  const missing = count * SECTOR_BYTES - grain.length;
-  return missing <= 0 ? grain : Buffer.concat([grain, Buffer.alloc(missing)]);
+function wholeGrains(target: WritableExtent, place: number, grains: Buffer): Uint8Array {
+  const end = place + grains.length / SECTOR_BYTES;
+  const missing = Math.min(roundUp(end, target.grainSize), target.capacity) - end;
+  return missing <= 0 ? grains : Buffer.concat([grains, Buffer.alloc(missing * SECTOR_BYTES)]);
 }
