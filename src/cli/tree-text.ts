@@ -13,7 +13,7 @@ export function planText(report: TreeReport): string[] {
     ),
     ...moved.map(
       ({ path, parent, hint }) =>
-        `${shownPath(path)} stands on ${shownPath(parent)}, as ${showText(hint)}, and reads as before`,
+        `${shownPath(path)} stands on ${shownPath(parent)}, by the name ${showText(hint)}`,
     ),
     ...keptLines(report),
     ...created.map((path) => `create ${shownPath(path)}`),

@@ -8,8 +8,9 @@ import { openDisk } from '../disk/open-disk.ts';
 import type { Disk } from '../disk/disk.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
 import type { DescriptorEdits } from '../format/edit-descriptor.ts';
-import { parentHintFor } from '../operations/parent-hint.ts';
+import { hintNotes, parentHintFor } from '../operations/parent-hint.ts';
 import { filesOfDisk } from '../operations/with-locks.ts';
+import { createPathGuard } from '../storage/path-guard.ts';
 import { descriptorChange } from './descriptor-change.ts';
 import {
   assertUnguarded,
@@ -65,6 +66,18 @@ async function planSafe(
   await assertUnguarded(plan.store, [disk]);
   const cid = cidOf(parent);
   await restand(plan, disk, parentOf(tree, disk), { path: parent.path, cid, content: parent }, options);
+  await noteHint(plan, disk.path, parent, options);
+}
+
+/** Whether the new parent will be found by its hint alone. */
+async function noteHint(
+  { store, moved, notes }: TreePlan,
+  disk: string,
+  parent: Pick<TreeLink, 'path' | 'identity'>,
+  { allow, confine }: RebaseOptions,
+): Promise<void> {
+  const guard = createPathGuard({ store, allow, confine });
+  notes.push(...(await hintNotes(guard, disk, moved.at(-1)!.hint, parent)));
 }
 
 /** Returns the links of the new parent. @throws VmdkError `stands-on-itself`, `backing-capacity` (refused). */
@@ -155,6 +168,8 @@ async function unsafeEdits(plan: TreePlan, disk: Disk, options: RebaseOptions): 
     const hint = parentHintFor(style, posix.dirname(disk.path), path);
     plan.moved.push({ path: disk.path, parent: path, hint });
     plan.registers.record.push([path, disk.path]);
+    plan.notes.push('what the disk leaves to its parent is now what the new one has: nothing was compared');
+    await noteHint(plan, disk.path, chain.leaf, options);
     return { parentCid: cidOf(chain.leaf), parentFileNameHint: hint };
   } finally {
     await chain.close();

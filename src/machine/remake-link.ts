@@ -190,6 +190,7 @@ async function mostBytes(
   grain: number,
   options: TreeOptions,
 ): Promise<number> {
+  if (remake.below === remake.content) return 0;
   let sectors = 0;
   await withContents(plan, remake, options, async (content, below) => {
     let done = 0;
@@ -230,6 +231,7 @@ async function withContents(
 ): Promise<void> {
   const opened = await openAsPlanned(store, content, options);
   try {
+    if (below === content) return await work(opened, opened);
     const under = below === undefined ? undefined : await openAsPlanned(store, below, options);
     try {
       await work(opened, under);

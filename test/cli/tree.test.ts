@@ -34,8 +34,8 @@ describe('commit', () => {
       'write mid.vmdk (monolithicSparse): at most 192 KiB of data',
       'write side.vmdk (monolithicSparse): at most 128 KiB of data',
       'write leaf.vmdk (monolithicSparse): no data',
-      'side.vmdk stands on mid.vmdk, as mid.vmdk, and reads as before',
-      'leaf.vmdk stands on mid.vmdk, as mid.vmdk, and reads as before',
+      'side.vmdk stands on mid.vmdk, by the name mid.vmdk',
+      'leaf.vmdk stands on mid.vmdk, by the name mid.vmdk',
     ]);
     const done = await run('commit', 'leaf.vmdk', '--remove');
     expect(done).toMatchObject({ stdout: '', code: 0 });
