@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { leafOf, run, seeded } from './images.js';
 import { makeMachine } from './machine.js';
 import { servedCases } from './serving.js';
+import { commit, compact } from './upkeep.js';
 
 const job = fileURLToPath(new URL('job.js', import.meta.url));
 const command = fileURLToPath(new URL('../bin/vmdkit.js', import.meta.url));
@@ -65,7 +66,10 @@ export function benchCases(folder, sizeMiB) {
     siblings(folder, 32, 30),
     conversion(folder, 'a sparse disk to raw', leafOf(folder, 1), 'raw', 1.8),
     conversion(folder, 'a chain of 32 to raw', leafOf(folder, 32), 'raw', 4),
+    fromRaw(folder, 1),
     ...streams(folder),
+    commit(folder, 1),
+    compact(folder, 1),
     clones(folder, 1, 0),
     clones(folder, 100, 5),
     clones(folder, 1000, 8),
@@ -129,7 +133,7 @@ function machines(folder, count, target) {
 }
 
 /** Whole conversions, ours durable; the peer syncs nothing. */
-function conversion(folder, title, from, type, target, prepare = () => {}) {
+function conversion(folder, title, from, type, target, { prepare = () => {}, raw = false } = {}) {
   const [theirs, ours] = ['theirs.out', 'ours.out'].map((name) => join(folder, name));
   const format = type === 'raw' ? ['-O', 'raw'] : ['-O', 'vmdk', '-o', `subformat=${type}`];
   return {
@@ -139,9 +143,18 @@ function conversion(folder, title, from, type, target, prepare = () => {}) {
       prepare();
       for (const path of [theirs, ours]) rmSync(path, { force: true });
     },
-    peer: () => run('qemu-img', ['convert', ...format, from, theirs]),
-    ours: () => run(node, [command, 'convert', from, ours, '-O', type, '-q']),
+    peer: () => run('qemu-img', ['convert', '-f', raw ? 'raw' : 'vmdk', ...format, from, theirs]),
+    ours: () => run(node, [command, 'convert', from, ours, '-O', type, '--from', raw ? 'raw' : 'vmdk', '-q']),
   };
+}
+
+function fromRaw(folder, target) {
+  const path = join(folder, 'whole.raw');
+  const prepare = () => {
+    if (!existsSync(path)) run('qemu-img', ['convert', '-O', 'raw', leafOf(folder, 1), path]);
+  };
+  const title = 'a raw file to monolithicSparse';
+  return conversion(folder, title, path, 'monolithicSparse', target, { prepare, raw: true });
 }
 
 /** A smaller disk: compression takes its time. Level 6 on both sides. */
@@ -161,7 +174,7 @@ function streams(folder) {
     run('qemu-img', ['convert', '-O', 'vmdk', '-o', 'subformat=streamOptimized', raw, stream]);
   };
   return [
-    conversion(folder, 'a stream of 128 MiB to raw', stream, 'raw', 2.2, make),
-    conversion(folder, 'to streamOptimized, 128 MiB', stream, 'streamOptimized', 2.5, make),
+    conversion(folder, 'a stream of 128 MiB to raw', stream, 'raw', 2.2, { prepare: make }),
+    conversion(folder, 'to streamOptimized, 128 MiB', stream, 'streamOptimized', 2.5, { prepare: make }),
   ];
 }

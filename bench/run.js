@@ -37,7 +37,7 @@ try {
 }
 
 /** Medians of alternating runs, after one of each that is not counted; of three where runs are long. */
-function measure({ title, target, prepare, peer, ours }) {
+function measure({ title, target, prepare, peer, ours, done }) {
   const times = { peer: [], ours: [] };
   const begun = performance.now();
   for (let round = -1; round < rounds; round++) {
@@ -46,12 +46,13 @@ function measure({ title, target, prepare, peer, ours }) {
       ['peer', peer],
       ['ours', ours],
     ]) {
-      prepare?.();
+      prepare?.(side);
       const start = performance.now();
       work();
       if (round >= 0) times[side].push(performance.now() - start);
     }
   }
+  done?.();
   const [peerMs, oursMs] = [median(times.peer), median(times.ours)];
   return { title, target, peerMs, oursMs, ratio: peerMs / oursMs };
 }
