@@ -1,5 +1,5 @@
 // The library for servers, `vmdkit/serve`: opens disks as exports (`openExports`), and serves these over NBD
-// (`serveNbd`). Whoever opens closes: first the server, then the exports.
+// (`serveNbd`) and HTTP (`serveHttp`). Whoever opens closes: first the server, then the exports.
 
 export { openExports } from './serve/exports.ts';
 export type {
@@ -13,6 +13,9 @@ export type {
   WritableTarget,
 } from './serve/export-types.ts';
 export { serveNbd, type NbdEvent, type NbdServer, type NbdServerOptions } from './serve/nbd-server.ts';
+export { serveHttp, HTTP_LIMITS } from './serve/http-server.ts';
+export type { HttpEvent, HttpLimits, HttpServer, HttpServerOptions } from './serve/http-server.ts';
+export { parseHttpAddress, type HttpAddress } from './serve/http-address.ts';
 export { NBD_LIMITS, type NbdLimits } from './serve/nbd-limits.ts';
 export type { ServerTls } from './serve/nbd-tls.ts';
 export { parseNbdUri, printNbdUri, type NbdAddress, type NbdUri } from './serve/nbd-uri.ts';

@@ -80,7 +80,7 @@ describe('the walls themselves', () => {
         'src/storage/node-file-store.ts': "import * as fs from 'node:fs';",
         'src/grain/z.ts': "import { inflate } from 'node:zlib';",
         'src/worker/pool.ts': "import { Worker } from 'node:worker_threads';\nimport 'node:zlib';",
-        'src/examine/n.ts': "const net = await import('node:net');",
+        'src/examine/n.ts': "const net = await import('node:net');\nimport 'node:https';",
         'src/serve/n.ts': "import net from 'node:net';\nimport { createServer } from 'node:http';",
         'src/cli/c.ts': "import { spawn } from 'node:child_process';",
       }),
@@ -89,6 +89,7 @@ describe('the walls themselves', () => {
       'src/chain/a.ts:2 imports fs, which belongs only in src/storage/node-*.ts',
       'src/storage/memory.ts:1 imports node:fs, which belongs only in src/storage/node-*.ts',
       'src/grain/z.ts:1 imports node:zlib, which belongs only in src/worker/',
+      'src/examine/n.ts:2 imports node:https, which belongs only in src/serve/',
       'src/examine/n.ts:1 imports node:net, which belongs only in src/serve/',
       'src/cli/c.ts:1 imports node:child_process, which belongs only in src/serve/',
     ]);

@@ -5,7 +5,7 @@ export const SERVE_COMMANDS: readonly CommandSpec[] = [
   {
     name: 'serve',
     summary:
-      'disks for other programs, by NBD: each link and each snapshot is an export; read-only unless told',
+      'disks for other programs, by NBD or HTTP: each link and each snapshot is an export; read-only unless told',
     operands: [{ name: 'DISK', many: true }],
     options: [
       {
@@ -13,6 +13,12 @@ export const SERVE_COMMANDS: readonly CommandSpec[] = [
         value: 'URI',
         summary:
           'where: nbd://HOST:PORT, nbd+unix:///?socket=PATH, nbds for TLS, or the path of a socket (default: a socket in a private folder)',
+      },
+      {
+        name: 'http',
+        value: 'ADDR',
+        summary:
+          'by HTTP: PORT or HOST:PORT (default host: the loopback); content by ranges, and an index; without --nbd, instead of it',
       },
       {
         name: 'overlay',
@@ -24,7 +30,7 @@ export const SERVE_COMMANDS: readonly CommandSpec[] = [
       {
         name: 'exec',
         value: 'COMMAND',
-        summary: 'run a shell command with $uri set, end with it and with its exit code',
+        summary: 'run a shell command with $uri set ($http to the index), end with it and with its exit code',
       },
       {
         name: 'tls-certificates',
@@ -59,6 +65,7 @@ export const SERVE_COMMANDS: readonly CommandSpec[] = [
     examples: [
       'vmdkit serve web-01-000002.vmdk',
       'vmdkit serve web-01.vmx --nbd nbd://localhost:10809',
+      'vmdkit serve web-01-000002.vmdk --http 8080',
       "vmdkit serve web-01.vmdk --overlay temporary --exec 'qemu-system-x86_64 -m 2G -drive file=$uri,format=raw'",
       "vmdkit serve web-01.vmdk --exec 'nbdcopy $uri web-01.raw'",
     ],

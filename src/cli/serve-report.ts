@@ -1,6 +1,7 @@
 // What `vmdkit serve` says: where each export is found once all is ready, then what happens. Lines for people, or with
 // --json one event a line (docs/schemas/serve-event.v1.json).
 import type { ExportTable } from '../serve/export-types.ts';
+import type { HttpEvent } from '../serve/http-server.ts';
 import type { NbdEvent } from '../serve/nbd-server.ts';
 import type { CommandContext } from './context.ts';
 import { failureJson } from './failure.ts';
@@ -44,7 +45,7 @@ export async function sayReady(
 }
 
 /** Tells events of a server as they come; one that cannot be told any more is left out. */
-export function eventTeller(context: CommandContext): (event: NbdEvent) => void {
+export function eventTeller(context: CommandContext): (event: NbdEvent | HttpEvent) => void {
   if (context.format !== 'human') {
     return (event) => void context.stdout.line(JSON.stringify(eventJson(event))).catch(() => {});
   }
@@ -67,7 +68,7 @@ function failureText({ export: name, error }: Extract<NbdEvent, { event: 'failed
   return `${name}: ${error instanceof Error ? error.message : String(error)}`;
 }
 
-function eventJson(event: NbdEvent): Record<string, unknown> {
+function eventJson(event: NbdEvent | HttpEvent): Record<string, unknown> {
   const base = { schema: SCHEMA, event: event.event };
   switch (event.event) {
     case 'attached':

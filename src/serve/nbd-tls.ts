@@ -1,4 +1,4 @@
-// TLS for NBD clients: certificates from a folder, laid out as nbdkit, QEMU and libnbd have them, and the upgrade of a
+// TLS for clients: certificates from a folder, laid out as nbdkit, QEMU and libnbd have them, and the upgrade of an NBD
 // connection in its middle.
 import { createServer, type TlsOptions } from 'node:tls';
 import { VmdkError } from '../core/errors.ts';
@@ -19,14 +19,19 @@ const LONGEST_PEM = 2 ** 20;
 
 /** @throws VmdkError `file-missing`, `bad-certificates`. */
 export async function loadTls(store: FileStore, options: ServerTls): Promise<TlsUpgrade> {
-  const { certificates, required = true, verifyClients = false } = options;
+  const settings: TlsOptions = { ...(await loadTlsSettings(store, options)), allowHalfOpen: true };
+  return { required: options.required ?? true, upgrade: (wire) => upgrade(wire, settings) };
+}
+
+/** What a server with these certificates is made with. @throws VmdkError `file-missing`, `bad-certificates`. */
+export async function loadTlsSettings(store: FileStore, options: ServerTls): Promise<TlsOptions> {
+  const { certificates, verifyClients = false } = options;
   const load = (name: string): Promise<Buffer> => readWhole(store, `${certificates}/${name}`);
   const settings: TlsOptions = {
     cert: await load('server-cert.pem'),
     key: await load('server-key.pem'),
     ...(verifyClients ? { ca: await load('ca-cert.pem'), requestCert: true, rejectUnauthorized: true } : {}),
     minVersion: 'TLSv1.2',
-    allowHalfOpen: true,
   };
   try {
     createServer(settings);
@@ -39,7 +44,7 @@ export async function loadTls(store: FileStore, options: ServerTls): Promise<Tls
       error,
     );
   }
-  return { required, upgrade: (wire) => upgrade(wire, settings) };
+  return settings;
 }
 
 /** A server of its own for each connection: only so the verdict on a client's certificate belongs to it. */

@@ -49,7 +49,7 @@ const NODE_WALLS: readonly { modules: RegExp; home: RegExp; rule: string }[] = [
     rule: 'only in src/worker/',
   },
   {
-    modules: /^(?:node:)?(?:child_process|net|http)$/,
+    modules: /^(?:node:)?(?:child_process|net|tls|dgram|http|https|http2)$/,
     home: /^src\/serve\//,
     rule: 'only in src/serve/',
   },

@@ -13,6 +13,7 @@ const PACKAGES = {
   'qemu-nbd': 'qemu-utils',
   vmdkinfo: 'libvmdk-utils',
   '7zz': '7zip',
+  curl: 'curl',
   nbdkit: 'nbdkit',
   nbdinfo: 'libnbd-bin',
   nbdcopy: 'libnbd-bin',

@@ -65,8 +65,23 @@ async function serve(exports: ExportSet, args: Arguments, context: CommandContex
   const servers: RunningServer[] = [];
   const command = args.text('exec');
   try {
-    servers.push(await startNbd(exports, args, context));
-    if (command !== undefined) return await runBeside(command, servers[0]!.variables, context.signal);
+    const http = args.text('http');
+    // Without a word on either, it is NBD.
+    if (args.text('nbd') !== undefined || http === undefined) {
+      servers.push(await startNbd(exports, args, context));
+    }
+    if (http !== undefined) {
+      const { startHttp } = await import('../serve-http.ts');
+      servers.push(await startHttp(exports, http, args, context));
+    }
+    if (command !== undefined) {
+      // What both have, the first one says.
+      const variables = Object.assign({}, ...servers.map((server) => server.variables).reverse()) as Record<
+        string,
+        string
+      >;
+      return await runBeside(command, variables, context.signal);
+    }
     await sayReady(exports, servers, context);
     context.talk(
       `Serving ${plural(exports.exports.length, 'export')}, the first by default. Ctrl-C ends it.`,
