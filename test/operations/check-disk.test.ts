@@ -24,6 +24,18 @@ describe('flat extents', () => {
     expect(await findingsOf(files)).toEqual(expected);
   });
 
+  it('that nobody ever wrote to are noted', async () => {
+    const fs = createMemoryFileStore({ '/vm/disk.vmdk': flat() });
+    const file = await fs.create('/vm/disk-flat.vmdk');
+    await file.resize(51200);
+    await file.close();
+    const { verdict, problems } = await checkDisk('/vm/disk.vmdk', { fs });
+    expect({ verdict, codes: problems.map(({ severity, code }) => `${severity} ${code}`) }).toEqual({
+      verdict: 'sound',
+      codes: ['info HOLES'],
+    });
+  });
+
   it('that are missing, outside, or the same part of one file are found', async () => {
     expect(await findingsOf({ '/vm/disk.vmdk': flat() })).toEqual(['error EXT-MISSING']);
     const outside = descriptorFor('vmfs', 100, 'VMFS', '../../etc/passwd');

@@ -23,6 +23,7 @@ const PACKAGES = {
   mke2fs: 'e2fsprogs',
   mmls: 'sleuthkit',
   img_stat: 'sleuthkit',
+  img_cat: 'sleuthkit',
   fls: 'sleuthkit',
   uuidgen: 'uuid-runtime',
 } as const;
