@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { isVmdkError } from '../../src/core/errors.ts';
 import { bytes, SECTOR_BYTES } from '../../src/core/units.ts';
 import { renameDisk } from '../../src/machine/rename-disk.ts';
+import { resizeTree } from '../../src/machine/resize-tree.ts';
 import type { TreeReport } from '../../src/machine/tree-types.ts';
 import { compactDisk } from '../../src/operations/compact-disk.ts';
 import { resizeDisk } from '../../src/operations/resize-disk.ts';
@@ -56,14 +57,22 @@ async function take(tree: ModelTree, { step, pick, other, seed }: Work): Promise
       await compactDisk(disk.path, { fs: store });
       return new Set(own);
     case 'resize': {
-      const alone = [disk, ...tree.disks].find((one) => !one.parent && tree.childrenOf(one).length === 0);
-      if (alone === undefined) return undefined;
-      const files = await ownFiles(tree, alone);
-      const content = Buffer.alloc((200 + (seed % 300)) * SECTOR_BYTES);
-      await resizeDisk(alone.path, bytes(content.length), { fs: store, shrink: true, force: true });
-      alone.content.copy(content);
-      alone.content = content;
-      return new Set([...files, ...(await ownFiles(tree, alone))]);
+      // All disks of the tree together, or a disk that stands alone.
+      const alone = tree.disks.find((one) => !one.parent && tree.childrenOf(one).length === 0);
+      const together = seed % 2 === 0 || alone === undefined;
+      const base = together ? tree.chainOf(disk).at(-1)! : alone;
+      const members = tree.disks.filter((one) => tree.chainOf(one).includes(base));
+      const files = await ownFilesOf(tree, members);
+      const size = (200 + (seed % 300)) * SECTOR_BYTES;
+      const options = { fs: store, shrink: true, force: true };
+      if (together) await resizeTree(disk.path, bytes(size), options);
+      else await resizeDisk(base.path, bytes(size), options);
+      for (const member of members) {
+        const content = Buffer.alloc(size);
+        member.content.copy(content);
+        member.content = content;
+      }
+      return new Set([...files, ...(await ownFilesOf(tree, members))]);
     }
     case 'rename': {
       const to = tree.newPath(seed);
@@ -81,6 +90,10 @@ const isVerb = (step: Step): step is TreeVerb => (TREE_VERBS as readonly string[
 
 const filesOf = ({ created, changed, removed }: TreeReport): Set<string> =>
   new Set([...created, ...changed, ...removed]);
+
+async function ownFilesOf(tree: ModelTree, disks: readonly ModelDisk[]): Promise<string[]> {
+  return (await Promise.all(disks.map((disk) => ownFiles(tree, disk)))).flat();
+}
 
 /** By their names: those that begin as the disk does. */
 async function ownFiles({ store }: ModelTree, { path }: ModelDisk): Promise<string[]> {
