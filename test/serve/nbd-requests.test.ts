@@ -264,6 +264,27 @@ describe('the end', () => {
     });
   });
 
+  it('gives everything back, however many clients are gone in the middle', async () => {
+    await serving.close();
+    serving = await serveSmallChain({}, { limits: { totalBytes: CHAIN_BYTES + 4 * MIB } });
+    for (let round = 0; round < 24; round++) {
+      const gone = await serving.connect();
+      await gone.go();
+      gone.pause();
+      const read = requestBytes({ type: READ, length: CHAIN_BYTES });
+      gone.send(round % 3 === 0 ? read.subarray(0, 13) : Buffer.concat([read, read, read.subarray(0, 13)]));
+      if (round % 2 === 0) await new Promise((resolve) => setTimeout(resolve, 2));
+      gone.destroy();
+    }
+    // What is still taken would keep this from ever being read.
+    client = await serving.connect();
+    await client.go();
+    const chunks = await client.ask({ type: READ, flags: DF, length: CHAIN_BYTES });
+    expect(chunks[0]!.data.subarray(8).equals(serving.chain.contents)).toBe(true);
+    const lefts = () => serving.events.filter(({ event }) => event === 'left').length;
+    await until(() => lefts() === 24, 'all who are gone are told');
+  });
+
   it('comes for who leaves half a request, and for the idle only where asked for', async () => {
     await serving.close();
     serving = await serveSmallChain({}, { limits: { stallMs: 50 } });

@@ -83,9 +83,10 @@ async function serve(exports: ExportSet, args: Arguments, context: CommandContex
       return await runBeside(command, variables, context.signal);
     }
     await sayReady(exports, servers, context);
-    context.talk(
-      `Serving ${plural(exports.exports.length, 'export')}, the first by default. Ctrl-C ends it.`,
-    );
+    if (context.format === 'human') {
+      const count = plural(exports.exports.length, 'export');
+      context.talk(`Serving ${count}, the first by default. Ctrl-C ends it.`);
+    }
     await untilAborted(context.signal);
     return EXIT.done;
   } finally {
