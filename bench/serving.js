@@ -9,11 +9,10 @@ const command = fileURLToPath(new URL('../bin/vmdkit.js', import.meta.url));
 const COPY = 'nbdcopy "$uri" null:';
 /** Steps that are no power of two scatter the reads over the whole disk. */
 const READS = 'qemu-img bench -f raw -c 10000 -d 16 -s 4096 -S 12345344 "$uri"';
-/** qemu-nbd goes into the background once it is ready, and is waited for at the end. */
-const QEMU = `qemu-nbd -r -t -e 8 -k "$2/q.sock" -f vmdk --fork --pid-file "$2/q.pid" "$1"
+const QEMU = `qemu-nbd -r -t -e 8 -k "$2/q.sock" -f vmdk "$1" & server=$!
+  while [ ! -S "$2/q.sock" ]; do sleep 0.01; done
   uri="nbd+unix:///?socket=$2/q.sock"; eval "$3"; code=$?
-  pid=$(cat "$2/q.pid"); kill "$pid"; while kill -0 "$pid" 2>/dev/null; do sleep 0.01; done
-  rm -f "$2/q.pid" "$2/q.sock"; exit $code`;
+  kill "$server"; wait "$server"; rm -f "$2/q.sock"; exit $code`;
 
 /** About 1 GiB of data in a disk, and a chain of 32 over it; the disk as a raw file as well. */
 export async function makeServedImages(folder, quick) {
