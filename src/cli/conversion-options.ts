@@ -2,7 +2,7 @@
 // library's own defaults hold.
 import type { ConvertOptions } from '../operations/convert-disk.ts';
 import type { Arguments } from './parsed-arguments.ts';
-import { toSectors } from './sizes.ts';
+import { toSectors } from '../core/sizes.ts';
 
 /** What comes from a pipe is raw content unless it is said to be a disk. */
 function formatOf(args: Arguments): 'raw' | 'vmdk' {

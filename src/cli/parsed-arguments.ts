@@ -1,7 +1,7 @@
 // What a command line gave, by name: the values of options and operands, and how each is read.
 import { usageError } from '../core/errors.ts';
 import type { OptionSpec } from './command.ts';
-import { parseSize } from './sizes.ts';
+import { parseSize } from '../core/sizes.ts';
 
 /** What was given, by name. Asking for what the command did not declare is a programmer's error. */
 export class Arguments {

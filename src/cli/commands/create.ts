@@ -11,7 +11,7 @@ import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { noteSharers } from '../sharers.ts';
-import { parseSize, toSectors } from '../sizes.ts';
+import { parseSize, toSectors } from '../../core/sizes.ts';
 
 /** Options that only a disk of its own has; a delta takes these after its parent. */
 const FOR_BASES = ['adapter', 'hardware-version', 'thin', 'preallocate'] as const;

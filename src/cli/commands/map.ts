@@ -12,7 +12,7 @@ import type { OutputFormat } from '../context.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { shownPath } from '../shown-path.ts';
-import { toSectors } from '../sizes.ts';
+import { toSectors } from '../../core/sizes.ts';
 
 const PIECE = 1 << 16;
 

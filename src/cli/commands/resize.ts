@@ -14,7 +14,7 @@ import { exactSizeText } from '../numbers.ts';
 import type { Arguments } from '../parsed-arguments.ts';
 import { refuseToBreakSharers } from '../sharers.ts';
 import { shownPath } from '../shown-path.ts';
-import { parseSize } from '../sizes.ts';
+import { parseSize } from '../../core/sizes.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const path = args.operand('DISK');

@@ -1,6 +1,6 @@
 // Sizes as people type them: one exact meaning, or a refusal that says why.
 import { describe, expect, it } from 'vitest';
-import { parseSize, toSectors } from '../../src/cli/sizes.ts';
+import { parseSize, toSectors } from '../../src/core/sizes.ts';
 import { isVmdkError } from '../../src/core/errors.ts';
 
 const messageOf = (work: () => unknown): string => {

@@ -1,7 +1,7 @@
 // Sizes and offsets as people type them. Rule: a size means one exact number of bytes or it is refused; nothing is
 // rounded, and a unit that some read as 1000 and some as 1024 is not taken.
-import { usageError } from '../core/errors.ts';
-import { SECTOR_BYTES } from '../core/units.ts';
+import { usageError } from './errors.ts';
+import { SECTOR_BYTES } from './units.ts';
 
 const UNITS: Readonly<Record<string, bigint>> = {
   '': 1n,
