@@ -11,6 +11,8 @@ import { ByteWindow } from './check-window.ts';
 /** Read at once: markers are some ten KiB apart; to inflate, all is needed. */
 const SHALLOW_SPAN = 16 << 10;
 const DEEP_SPAN = 1 << 20;
+/** Head, an empty block and the checksum: no zlib stream is shorter. */
+const SHORTEST_STREAM = 8;
 /** Grains being inflated at one time. */
 const IN_FLIGHT = 8;
 
@@ -94,9 +96,9 @@ export class StreamGrainJudge {
       return false;
     }
     const largest = 2 * grainSize * SECTOR_BYTES;
-    if (size < 1 || size > largest) {
+    if (size < SHORTEST_STREAM || size > largest) {
       const message = () =>
-        `grain ${grain} would be ${size} bytes long when compressed, expected 1 to ${largest}`;
+        `grain ${grain} would be ${size} bytes long when compressed, expected ${SHORTEST_STREAM} to ${largest}`;
       if (judge) log.error('GRAIN-ZLIB', detail, message);
       return false;
     }
