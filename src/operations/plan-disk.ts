@@ -69,7 +69,7 @@ export function planDisk(
   const cid = request.cid ?? newCid(random);
   if (!isUsableCid(cid)) throw usageError(`no disk can have the CID ${cid}`);
   const longContentId = longContentIdFor(cid, random(12));
-  const uuid = printUuid(random(13));
+  const uuid = printDiskUuid(random(13));
   const { cylinders, heads, sectors } = geometryFor(capacity, adapterType);
   const shape = {
     path,
@@ -148,7 +148,7 @@ function hardwareVersionFor(wanted: number | undefined): number {
 }
 
 /** The guest-visible serial number: VMware's NAA, `60 00 C2 9x`, and 100 random bits; `random` has 13 bytes. */
-function printUuid(random: Uint8Array): string {
+export function printDiskUuid(random: Uint8Array): string {
   const hex = [...random].map((byte) => byte.toString(16).padStart(2, '0'));
   const all = ['60', '00', 'C2', `9${hex[0]![1]!}`, ...hex.slice(1)];
   return `${all.slice(0, 8).join(' ')}-${all.slice(8).join(' ')}`;
