@@ -5,6 +5,7 @@ import { CHECK, RECOVER } from './check-declaration.ts';
 import type { CommandSpec } from './command-module.ts';
 import type { OptionSpec } from './command.ts';
 import { LOOK_COMMANDS } from './look-commands.ts';
+import { FIXTURE_COMMAND } from './fixture-command.ts';
 import { MEASURE_COMMAND } from './measure-command.ts';
 import { SERVE_COMMANDS } from './serve-commands.ts';
 import { TREE_COMMANDS } from './tree-commands.ts';
@@ -358,6 +359,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   ...UPKEEP_COMMANDS,
   ...TREE_COMMANDS,
   ...SERVE_COMMANDS,
+  FIXTURE_COMMAND,
   {
     name: 'completion',
     summary: 'a script that teaches your shell the commands and options: bash (default), zsh or fish',
