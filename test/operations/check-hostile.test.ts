@@ -136,7 +136,8 @@ it('garbage anywhere in any format never crashes it, and what it calls sound can
         '/vm/disk.vmdk': descriptorFor(type as 'custom', 128 * 1100, line, 'extent.vmdk'),
         '/vm/extent.vmdk': bytes,
       };
-      const report = await within(reportOf(files, { deep: round % 5 === 0 }));
+      // What a compressed grain holds is proved only when it is inflated.
+      const report = await within(reportOf(files, { deep: type === 'custom' || round % 5 === 0 }));
       expect(report.problems.length).toBeLessThan(20 * KEPT_PER_CODE);
       const unreadable = await readingFails(files);
       if (report.verdict === 'sound') expect(unreadable).toBeUndefined();

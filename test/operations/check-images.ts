@@ -1,20 +1,17 @@
-// Small sound disks in memory for the tests of checks, built from the format's own struct tables, and ways to damage
-// them. Rule: each builder says where everything stands, so that a test names what it breaks.
+// Small sound disks in memory for the tests of checks, made by the images of src/fixture, and ways to damage them. Rule:
+// each builder says where everything stands, so that a test names what it breaks.
 import { deflateSync } from 'node:zlib';
-import { ceilDiv, roundUp, SECTOR_BYTES } from '../../src/core/units.ts';
+import { SECTOR_BYTES } from '../../src/core/units.ts';
+import type { Image } from '../../src/fixture/image.ts';
+import { seSparseImage as seSparse } from '../../src/fixture/image-sesparse.ts';
+import { sparseImage as sparse } from '../../src/fixture/image-sparse.ts';
+import { streamImage as stream } from '../../src/fixture/image-stream.ts';
 import { composeDescriptor, type NewDescriptor } from '../../src/format/compose-descriptor.ts';
 import { encodeEmptyCowd, layOutCowd, type CowdLayout } from '../../src/format/cowd-layout.ts';
 import { CowdHeaderStruct, COWD_TABLE_SECTORS } from '../../src/format/cowd-header.ts';
-import { seSparseEntry, SESPARSE_DIRECTORY_ALLOCATED } from '../../src/format/sesparse-entries.ts';
-import {
-  encodeSeSparseHeaders,
-  layOutSeSparse,
-  seSparseBytes,
-  type SeSparseLayout,
-} from '../../src/format/sesparse-layout.ts';
-import { encodeSparseHeader, SPARSE_FLAGS, type SparseHeader } from '../../src/format/sparse-header.ts';
-import { encodeEmptySparse, layOutSparse, type SparseLayout } from '../../src/format/sparse-layout.ts';
-import { Marker, MARKER_TYPE } from '../../src/format/stream-marker.ts';
+import { layOutSeSparse, type SeSparseLayout } from '../../src/format/sesparse-layout.ts';
+import { parseSparseHeader, type SparseHeader } from '../../src/format/sparse-header.ts';
+import { layOutSparse, type SparseLayout } from '../../src/format/sparse-layout.ts';
 import type { CheckOptions, CheckReport } from '../../src/operations/check-disk.ts';
 import { checkDisk } from '../../src/operations/check-disk.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
@@ -65,20 +62,17 @@ export function sparseImage(
   { capacity = 128 * 1100, grainSize = 128, more = {} as Partial<NewDescriptor> } = {},
 ): SparseImage {
   const layout = layOutSparse(capacity, grainSize, 20);
-  const text = descriptorFor('monolithicSparse', capacity, 'SPARSE', 'disk.vmdk', more);
-  const bytes = Buffer.alloc((layout.overHead + grains.length * grainSize) * SECTOR_BYTES);
-  for (const { at, data } of encodeEmptySparse(layout, text)) bytes.set(data, at);
-  const tableOf = (first: number, grain: number): number =>
-    (first + layout.directorySectors) * SECTOR_BYTES + grain * 4;
-  const entryAt: Place = (grain) => tableOf(layout.gdOffset, grain);
-  const copyAt: Place = (grain) => tableOf(layout.rgdOffset, grain);
-  const sectorOf: Place = (index) => layout.overHead + index * grainSize;
-  for (const [index, grain] of grains.entries()) {
-    bytes.writeUInt32LE(sectorOf(index), entryAt(grain));
-    bytes.writeUInt32LE(sectorOf(index), copyAt(grain));
-    bytes.fill(grain + 1, sectorOf(index) * SECTOR_BYTES, sectorOf(index + 1) * SECTOR_BYTES);
-  }
-  return { bytes, layout, entryAt, copyAt, sectorOf };
+  const descriptor = descriptorFor('monolithicSparse', capacity, 'SPARSE', 'disk.vmdk', more);
+  const stored = grains.map((grain) => filledGrain(grain, grainSize));
+  const shape = { capacity, grainSize, descriptorSectors: 20, redundant: true };
+  const image = sparse({ ...shape, descriptor, grains: stored });
+  return {
+    bytes: bytesOf(image),
+    layout,
+    entryAt: image.entryAt,
+    copyAt: (grain) => image.copyAt(grain)!,
+    sectorOf: (index) => layout.overHead + index * grainSize,
+  };
 }
 
 /** The same change made to both copies of a table entry. */
@@ -106,61 +100,16 @@ export function streamImage(
   grains: readonly number[] = [0, 3, 512, 515],
   capacity = 128 * 1100,
 ): StreamImage {
-  const tables = ceilDiv(ceilDiv(capacity, STREAM_GRAIN), 512);
-  const header: SparseHeader = {
-    version: 3,
-    flags: SPARSE_FLAGS.newlineProbe | SPARSE_FLAGS.compressed | SPARSE_FLAGS.markers,
+  const image = stream({
     capacity,
     grainSize: STREAM_GRAIN,
-    descriptorOffset: 1,
-    descriptorSize: 20,
-    numGTEsPerGT: 512,
-    rgdOffset: undefined,
-    gdOffset: undefined,
-    overHead: 128,
-    uncleanShutdown: false,
-    compressed: true,
-    markers: true,
-  };
-  const text = descriptorFor('streamOptimized', capacity, 'SPARSE', 'disk.vmdk');
-  const parts: Buffer[] = [padded(Buffer.concat([encodeSparseHeader(header), text]), 128)];
-  let sector = 128;
-  const add = (data: Buffer, sectors = ceilDiv(data.length, SECTOR_BYTES)): number => {
-    parts.push(padded(data, sectors));
-    sector += sectors;
-    return sector - sectors;
-  };
-  const mark = (type: number, val: number): number => add(Marker.encode({ val: BigInt(val), size: 0, type }));
-  const places = new Map<number, number>();
-  const tablePlaces = new Map<number, number>();
-  for (let table = 0; table < tables; table++) {
-    const inTable = grains.filter((grain) => Math.floor(grain / 512) === table);
-    if (inTable.length === 0) continue;
-    const entries = Buffer.alloc(2048);
-    for (const grain of inTable) {
-      places.set(grain, add(storedGrain(grain)));
-      entries.writeUInt32LE(places.get(grain)!, (grain % 512) * 4);
-    }
-    mark(MARKER_TYPE.grainTable, 4);
-    tablePlaces.set(table, add(entries));
-  }
-  const directorySectors = ceilDiv(tables * 4, SECTOR_BYTES);
-  mark(MARKER_TYPE.grainDirectory, directorySectors);
-  const entries = Buffer.alloc(directorySectors * SECTOR_BYTES);
-  for (const [table, place] of tablePlaces) entries.writeUInt32LE(place, table * 4);
-  const directory = add(entries);
-  mark(MARKER_TYPE.footer, 1);
-  add(encodeSparseHeader({ ...header, gdOffset: directory }));
-  add(Buffer.alloc(SECTOR_BYTES));
-  const tableOf: Place = (table) => tablePlaces.get(table)!;
-  return {
-    bytes: Buffer.concat(parts),
-    sectorOf: (grain) => places.get(grain)!,
-    entryAt: (grain) => tableOf(Math.floor(grain / 512)) * SECTOR_BYTES + (grain % 512) * 4,
-    tableOf,
-    directory,
-    header,
-  };
+    descriptor: descriptorFor('streamOptimized', capacity, 'SPARSE', 'disk.vmdk'),
+    grains: grains.map((grain) => filledGrain(grain, STREAM_GRAIN)),
+    layout: 'footer',
+  });
+  const bytes = bytesOf(image);
+  const { sectorOf, entryAt, tableOf, directory } = image;
+  return { bytes, sectorOf, entryAt, tableOf, directory, header: parseSparseHeader(bytes, 'disk.vmdk') };
 }
 
 /** A grain as a stream stores it: marker, zlib. */
@@ -204,23 +153,11 @@ export interface SeSparseImage {
   readonly entryAt: Place;
 }
 
-/** A seSparse disk of two tables, both there, with `grains` allocated in that order, its maps filled. */
+/** A seSparse disk of two tables, both there when `grains` has some of each, its maps filled. */
 export function seSparseImage(grains: readonly number[] = [0, 1, 4097], capacity = 8 * 5000): SeSparseImage {
-  const layout = layOutSeSparse(capacity);
-  const bytes = Buffer.alloc(seSparseBytes(layout, grains.length));
-  for (const { at, data } of encodeSeSparseHeaders(layout, layout.tables)) bytes.set(data, at);
-  for (let table = 0; table < layout.tables; table++) {
-    const at = layout.grainDirectory.offset * SECTOR_BYTES + table * 8;
-    bytes.writeUInt32LE(table, at);
-    bytes.writeUInt32LE(SESPARSE_DIRECTORY_ALLOCATED, at + 4);
-  }
-  const entryAt: Place = (grain) => layout.grainTables.offset * SECTOR_BYTES + grain * 8;
-  for (const [index, grain] of grains.entries()) {
-    setPair(bytes, entryAt(grain), seSparseEntry(3, index));
-    bytes[layout.freeBitmap.offset * SECTOR_BYTES + (index >>> 3)]! |= 1 << (index & 7);
-    bytes.writeUInt32LE(Math.floor(grain / 4096), layout.backMap.offset * SECTOR_BYTES + index * 8);
-  }
-  return { bytes, layout, entryAt };
+  const stored = grains.map((index) => ({ index, data: Buffer.alloc(8 * SECTOR_BYTES) }));
+  const image = seSparse(capacity, stored);
+  return { bytes: bytesOf(image), layout: layOutSeSparse(capacity), entryAt: image.entryAt };
 }
 
 export function setPair(bytes: Buffer, at: number, [low, high]: readonly [number, number]): void {
@@ -228,8 +165,12 @@ export function setPair(bytes: Buffer, at: number, [low, high]: readonly [number
   bytes.writeUInt32LE(high, at + 4);
 }
 
-function padded(data: Buffer, sectors: number): Buffer {
-  const whole = Buffer.alloc(roundUp(Math.max(data.length, sectors * SECTOR_BYTES), SECTOR_BYTES));
-  whole.set(data);
-  return whole;
+function filledGrain(index: number, sectors: number): { index: number; data: Buffer } {
+  return { index, data: Buffer.alloc(sectors * SECTOR_BYTES, index + 1) };
+}
+
+function bytesOf({ bytes }: Image): Buffer {
+  const all = Buffer.alloc(bytes.size);
+  bytes.read(all, 0);
+  return all;
 }
