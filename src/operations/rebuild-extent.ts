@@ -136,7 +136,8 @@ async function readPart({ leaf, below }: RebuildSource, part: Part, rooms: Buffe
   const read = async (from: Pick<SectorSource, 'read'>): Promise<Buffer> => {
     // Fresh memory for every part costs as much as reading into it.
     const known = rooms.pop();
-    const room = known !== undefined && known.length >= length ? known : allocateRoom(length);
+    const fits = known !== undefined && known.length >= length;
+    const room = fits ? known : allocateRoom(Math.max(length, CHUNK_SECTORS * SECTOR_BYTES));
     await from.read(part.range, room.subarray(0, length));
     return room;
   };
