@@ -378,4 +378,6 @@ export {
   type HashedBytes,
   type HashedSource,
 } from './examine/hash-bytes.ts';
+export { lostRanges, type KnownLoss } from './block/lost-ranges.ts';
+export { findPoint, snapshotShown, type MachinePoint } from './machine/point-at.ts';
 export { createPieceDigester, type PieceDigester, type PieceHash } from './examine/piece-digests.ts';

@@ -29,6 +29,8 @@ export interface Chain extends SectorSource {
   readonly findings: readonly Finding[];
   /** As `map`, from plans that are kept: for many small ranges near one another. Covers a prefix of `range`. */
   plan(range: SectorRange): Promise<RunList>;
+  /** Why the disk that the last link stands on is not there: opened with `damaged`, which says how it reads. */
+  readonly lostParent?: VmdkError;
 }
 
 /** Reads through links that do not change, leaf first. Owns nothing: whoever opened the links closes them. */

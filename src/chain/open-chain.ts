@@ -50,10 +50,16 @@ export async function openChain(
   return writableChain(leaf, links, findings);
 }
 
-/** `lost` stands for a parent that is not there. */
-function readingChain(links: readonly Disk[], findings: readonly Finding[], lost?: Extent): Chain {
-  const merged = new MergedSource(lost === undefined ? links : [...links, lost]);
+/** What stands for a parent that is not there. */
+interface LostParent {
+  readonly extent: Extent;
+  readonly error: VmdkError;
+}
+
+function readingChain(links: readonly Disk[], findings: readonly Finding[], lost?: LostParent): Chain {
+  const merged = new MergedSource(lost === undefined ? links : [...links, lost.extent]);
   return {
+    ...(lost === undefined ? {} : { lostParent: lost.error }),
     links,
     leaf: links[0]!,
     findings,
@@ -91,8 +97,8 @@ async function openBelow(
   leaf: Disk,
   options: ChainOptions,
   note: (finding: Finding) => void,
-): Promise<{ links: Disk[]; lost: Extent | undefined }> {
-  let lost: Extent | undefined;
+): Promise<{ links: Disk[]; lost: LostParent | undefined }> {
+  let lost: LostParent | undefined;
   const links = [leaf];
   const above = new Map([[leaf.identity, leaf.path]]);
   const acceptMismatch = options.acceptMismatch ?? false;
@@ -110,12 +116,15 @@ async function openBelow(
       if (child.descriptor.parentCid === NO_PARENT_CID) break;
       if (links.length >= MOST_LINKS) throw tooDeep(leaf.path);
       const found = await findOpenParent(child, search).catch((error: unknown) => {
-        if (context.damaged === 'refuse' || !isVmdkError(error, 'parent-missing', 'parent-cid-mismatch'))
-          throw error;
+        if (!isVmdkError(error, 'parent-missing', 'parent-cid-mismatch')) throw error;
         return error;
       });
       if (found instanceof VmdkError) {
-        lost = lostExtent(child.capacity, child.path, found);
+        if (context.damaged === 'refuse') throw found;
+        lost = {
+          extent: lostExtent(child.capacity, child.path, found, context.damaged),
+          error: found,
+        };
         break;
       }
       const { place, opened } = found;

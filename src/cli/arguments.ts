@@ -125,7 +125,8 @@ function tieValues(
     const inline = options.find(({ name, value }) => value === undefined && word.startsWith(`--${name}=`));
     if (inline !== undefined) throw usageError(`--${inline.name} takes no value`);
     const next = argv[at + 1];
-    if (option?.value === undefined || next === undefined || looksLikeOption(next)) line.push(word);
+    const alone = option?.value === undefined || option.optionalValue === true;
+    if (alone || next === undefined || looksLikeOption(next)) line.push(word);
     else {
       line.push(`--${option.name}=${next}`);
       at++;
@@ -164,7 +165,10 @@ function readWords(
 
 function valueOf(rawName: string, value: string | undefined, option: OptionSpec): string {
   if (option.value === undefined) return '';
-  if (value === undefined || value === '') throw usageError(`${rawName} needs a value: ${option.value}`);
+  if (value === undefined || value === '') {
+    if (option.optionalValue === true) return '';
+    throw usageError(`${rawName} needs a value: ${option.value}`);
+  }
   if (option.choices !== undefined && !option.choices.includes(value)) {
     const meant = nearest(value, option.choices);
     throw usageError(

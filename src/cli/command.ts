@@ -7,6 +7,8 @@ export interface OptionSpec {
   readonly short?: string;
   /** What stands for the value in help, e.g. `FILE`; an option without it is a flag. */
   readonly value?: string;
+  /** The value may be left out; where it is given, it is tied: `--partial=ff`. */
+  readonly optionalValue?: boolean;
   /** The only values it takes. */
   readonly choices?: readonly string[];
   /** May be given more than once. */

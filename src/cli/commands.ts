@@ -7,6 +7,7 @@ import type { OptionSpec } from './command.ts';
 import { LOOK_COMMANDS } from './look-commands.ts';
 import { FIXTURE_COMMAND } from './fixture-command.ts';
 import { MEASURE_COMMAND } from './measure-command.ts';
+import { PARTIAL_OPTION, POINT_OPTIONS } from './point-options.ts';
 import { SERVE_COMMANDS } from './serve-commands.ts';
 import { TREE_COMMANDS } from './tree-commands.ts';
 import { UPKEEP_COMMANDS } from './upkeep-commands.ts';
@@ -19,7 +20,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'info',
     summary: 'what a disk or a machine is: sizes, type, CIDs, extents, snapshots, findings at a glance',
     operands: [{ name: 'DISK' }],
-    options: [{ name: 'chain', summary: 'describe every link, leaf first' }],
+    options: [{ name: 'chain', summary: 'describe every link, leaf first' }, ...POINT_OPTIONS],
     opensDisks: true,
     evidence: 'offered',
     examples: [
@@ -37,6 +38,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'chain',
     summary: 'the links of a chain, leaf to base, with every check',
     operands: [{ name: 'DISK' }],
+    options: POINT_OPTIONS,
     opensDisks: true,
     evidence: 'offered',
     examples: ['vmdkit chain web-01.vmdk', 'vmdkit chain web-01.vmdk --map /vmfs/volumes/ds1=/mnt/ds1'],
@@ -89,7 +91,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     name: 'map',
     summary: 'which sectors are absent, zero or data, and which file and offset answers them',
     operands: [{ name: 'DISK' }],
-    options: [START, LENGTH],
+    options: [START, LENGTH, ...POINT_OPTIONS, PARTIAL_OPTION],
     opensDisks: true,
     evidence: 'offered',
     examples: ['vmdkit map web-01.vmdk', 'vmdkit map web-01.vmdk --start 1M --length 64k --output ndjson'],
@@ -106,6 +108,8 @@ export const COMMANDS: readonly CommandSpec[] = [
       START,
       LENGTH,
       { name: 'to', short: 'o', value: 'FILE', summary: 'write to FILE, not to stdout' },
+      ...POINT_OPTIONS,
+      PARTIAL_OPTION,
     ],
     opensDisks: true,
     evidence: 'offered',
@@ -153,6 +157,8 @@ export const COMMANDS: readonly CommandSpec[] = [
         name: 'salvage',
         summary: 'go on where SRC cannot be read: zeros stand for it, and it is listed; exit code 1',
       },
+      ...POINT_OPTIONS,
+      PARTIAL_OPTION,
     ],
     opensDisks: true,
     evidence: 'offered',

@@ -79,9 +79,11 @@ _vmdkit "$@"
 `;
 }
 
-function zshOption({ name, summary, value, choices, many }: OptionSpec): string {
+function zshOption({ name, summary, value, optionalValue, choices, many }: OptionSpec): string {
   const argument =
-    value === undefined ? '' : `:${value}:${choices === undefined ? '_files' : `(${choices.join(' ')})`}`;
+    value === undefined || optionalValue === true
+      ? ''
+      : `:${value}:${choices === undefined ? '_files' : `(${choices.join(' ')})`}`;
   return `'${many === true ? '*' : ''}--${name}[${zshText(summary.replaceAll(/[[\]]/g, '\\$&'))}]${argument}'`;
 }
 
@@ -105,9 +107,9 @@ function fishScript(commands: readonly CommandDeclaration[]): string {
   ].join('\n');
 }
 
-function fishOption({ name, short, value, choices }: OptionSpec): string {
+function fishOption({ name, short, value, optionalValue, choices }: OptionSpec): string {
   const letter = short === undefined ? '' : ` -s ${short}`;
-  const takes = value === undefined ? '' : ' -r';
+  const takes = value === undefined || optionalValue === true ? '' : ' -r';
   return `-l ${name}${letter}${takes}${choices === undefined ? '' : ` -f -a '${choices.join(' ')}'`}`;
 }
 

@@ -52,7 +52,8 @@ export function headOf(command: CommandDeclaration): string {
 function optionRows(options: readonly OptionSpec[]): [string, string][] {
   return options.map((option) => {
     const short = option.short === undefined ? '' : `-${option.short}, `;
-    const value = option.value === undefined ? '' : ` ${option.choices?.join('|') ?? option.value}`;
+    const shown = option.choices?.join('|') ?? option.value;
+    const value = shown === undefined ? '' : option.optionalValue === true ? `[=${shown}]` : ` ${shown}`;
     const again = option.many === true ? ' (may be repeated)' : '';
     return [`${short}--${option.name}${value}`, `${option.summary}${again}`];
   });

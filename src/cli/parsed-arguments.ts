@@ -19,6 +19,11 @@ export class Arguments {
     this.#operands = operands;
   }
 
+  /** Whether the command has such an option. */
+  declares(name: string): boolean {
+    return this.#options.some((option) => option.name === name);
+  }
+
   /** A required operand. */
   operand(name: string): string {
     return this.operands(name)[0]!;
@@ -63,7 +68,7 @@ export class Arguments {
   }
 
   #valuesOf(name: string): readonly string[] {
-    if (!this.#options.some((option) => option.name === name)) {
+    if (!this.declares(name)) {
       throw new RangeError(`undeclared option --${name}`);
     }
     return this.#given.get(name) ?? [];

@@ -1,20 +1,23 @@
 // The commands that compare disks and change their shape, declared; see commands.ts.
 import type { CommandSpec } from './command-module.ts';
+import { PAIR_POINT_OPTIONS } from './point-options.ts';
 
 export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
   {
     name: 'compare',
     summary: 'whether two disks hold the same; reads only what may differ',
-    operands: [{ name: 'A' }, { name: 'B' }],
+    operands: [{ name: 'A' }, { name: 'B', optional: true }],
     options: [
       { name: 'strict', summary: 'disks of different sizes differ, whatever they hold' },
       { name: 'first', summary: 'stop at the first difference' },
+      ...PAIR_POINT_OPTIONS,
     ],
     opensDisks: true,
     evidence: 'offered',
     examples: [
       'vmdkit compare web-01.vmdk web-01-copy.vmdk',
       'vmdkit compare before.vmdk after.vmdk --first -q || echo changed',
+      "vmdkit compare web-01.vmx --at 'before the upgrade'",
     ],
     notes: [
       'Exit codes: 0 equal, 1 different. Without --strict the larger disk must hold zeros past the end of the smaller.',
@@ -24,7 +27,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
   {
     name: 'diff',
     summary: 'the ranges in which two disks differ; as a delta or a patch with -o',
-    operands: [{ name: 'A' }, { name: 'B' }],
+    operands: [{ name: 'A' }, { name: 'B', optional: true }],
     options: [
       {
         name: 'to',
@@ -39,6 +42,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
         choices: ['delta', 'patch', 'ranges'],
         summary: 'what FILE is to be (default: by .vmdk a delta, by .json the ranges as JSON, else a patch)',
       },
+      ...PAIR_POINT_OPTIONS,
     ],
     opensDisks: true,
     evidence: 'offered',
@@ -47,6 +51,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
       'vmdkit diff web-01.vmdk web-01-000001.vmdk --output ndjson',
       'vmdkit diff base.vmdk copy.vmdk -o copy-as-delta.vmdk',
       'vmdkit diff base.vmdk copy.vmdk -o changed.json',
+      'vmdkit diff web-01.vmx --at uid:1 --at uid:2',
     ],
     notes: [
       'What turns A into B, in whole sectors. A and B may be any two disks, also points of one tree: what both take from the same place is not read.',

@@ -37,7 +37,8 @@ export async function openExtents(
       return await openExtent(context, descriptor, line, index === 0 ? container : undefined, onFinding);
     } catch (error) {
       if (context.damaged === 'refuse' || !isVmdkError(error) || !DAMAGE.has(error.kind)) throw error;
-      return lostExtent(line.sectors as Sectors, String(error.context.path ?? descriptor.path), error);
+      const path = String(error.context.path ?? descriptor.path);
+      return lostExtent(line.sectors as Sectors, path, error, context.damaged);
     }
   });
 }

@@ -19,9 +19,10 @@ export interface OpenOptions {
   journal?: 'refuse' | 'ignore' | undefined;
   /**
    * Extents and parents that are missing, cut short or damaged beyond use: `refuse` (default), or `open` the rest; what
-   * they had is then an error when it is read. Reading only, for salvage.
+   * they had is then an error when it is read; or the rest with `fill`: what they had then reads as that byte, and its
+   * runs say that they are `lost`. Reading only.
    */
-  damaged?: 'refuse' | 'open' | undefined;
+  damaged?: 'refuse' | 'open' | { readonly fill: number } | undefined;
   /** Update only: drop the disk's change tracking, which a write from outside makes stale. */
   dropChangeTracking?: boolean | undefined;
   /** Update only: a disk that others have locked: `refuse` (default), or `ignore` the locks. */
@@ -36,7 +37,7 @@ export interface OpenContext {
   readonly guard: PathGuard;
   readonly noAccess: 'refuse' | 'zeros';
   readonly journal: 'refuse' | 'ignore';
-  readonly damaged: 'refuse' | 'open';
+  readonly damaged: 'refuse' | 'open' | { readonly fill: number };
   readonly dropChangeTracking: boolean;
   readonly locked: 'refuse' | 'ignore';
   readonly onFinding: OnFinding;

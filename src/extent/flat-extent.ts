@@ -7,7 +7,7 @@ import { VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { RandomAccessFile, WritableFile } from '../storage/file-store.ts';
 import { plainOrigin, type Extent, type WritableExtent } from './extent.ts';
-import { lostOrigin } from './lost-extent.ts';
+import { lostOrigin, type InPlaceOfLost } from './lost-extent.ts';
 
 const LARGEST_ZERO_WRITE = 1 << 20;
 
@@ -19,7 +19,7 @@ export async function openFlatExtent(
   file: RandomAccessFile,
   capacity: Sectors,
   offset: Sectors,
-  { damaged = 'refuse' }: { damaged?: 'refuse' | 'open' } = {},
+  { damaged = 'refuse' }: { damaged?: 'refuse' | InPlaceOfLost } = {},
 ): Promise<Extent> {
   const needed = (offset + capacity) * SECTOR_BYTES;
   const found = await file.size();
@@ -38,7 +38,7 @@ export async function openFlatExtent(
   if (damaged === 'refuse') throw tooShort;
   const there = Math.max(0, Math.floor(found / SECTOR_BYTES) - offset) as Sectors;
   const whole = flatExtent(file, there, offset);
-  const beyond = lostOrigin(file.path, tooShort);
+  const beyond = lostOrigin(file.path, tooShort, damaged);
   const extent: Extent = {
     ...whole,
     capacity,

@@ -3,17 +3,32 @@
 import { readMapped } from '../block/read-runs.ts';
 import { RunList, type DataOrigin } from '../block/run-list.ts';
 import type { VmdkError } from '../core/errors.ts';
-import type { Sectors } from '../core/units.ts';
+import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { Extent } from './extent.ts';
 
+/** What reading gives in the place of what is lost: the error, or a byte that stands for each. */
+export type InPlaceOfLost = 'open' | { readonly fill: number };
+
 /** Stands for the data of `path` that cannot be read, for the reason given. */
-export function lostOrigin(path: string, error: VmdkError): DataOrigin {
-  return { path, compressed: false, lost: error, read: () => Promise.reject(error) };
+export function lostOrigin(path: string, error: VmdkError, instead: InPlaceOfLost): DataOrigin {
+  const read: DataOrigin['read'] =
+    instead === 'open'
+      ? () => Promise.reject(error)
+      : (into) => {
+          into.fill(instead.fill);
+          return Promise.resolve();
+        };
+  return { path, compressed: false, lost: error, read };
 }
 
 /** An extent of which nothing can be read. */
-export function lostExtent(capacity: Sectors, path: string, error: VmdkError): Extent {
-  const origin = lostOrigin(path, error);
+export function lostExtent(
+  capacity: Sectors,
+  path: string,
+  error: VmdkError,
+  instead: InPlaceOfLost,
+): Extent {
+  const origin = lostOrigin(path, error, instead);
   const extent: Extent = {
     kind: 'no-access',
     path: undefined,
@@ -22,7 +37,7 @@ export function lostExtent(capacity: Sectors, path: string, error: VmdkError): E
     header: {},
     map(range) {
       const runs = new RunList(range.start);
-      runs.addData(range.count, origin, range.start);
+      runs.addData(range.count, origin, range.start * SECTOR_BYTES);
       return Promise.resolve(runs);
     },
     read: (range, into) => readMapped(extent, range, into),

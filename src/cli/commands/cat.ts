@@ -1,12 +1,11 @@
 // `vmdkit cat`: the bytes the guest sees, to a pipe or a file.
 import type { Chain } from '../../chain/chain.ts';
-import { openChain } from '../../chain/open-chain.ts';
 import { usageError, VmdkError } from '../../core/errors.ts';
 import { SECTOR_BYTES } from '../../core/units.ts';
 import { copyOut, type ByteRange } from '../../operations/copy-out.ts';
 import type { Arguments } from '../parsed-arguments.ts';
 import type { CommandModule } from '../command-module.ts';
-import { chainOptionsOf } from '../disk-options.ts';
+import { diskOf, readingOptionsOf, withChainAt } from '../chain-read.ts';
 import { EXIT } from '../failure.ts';
 import { refuseToReplaceBase } from '../sharers.ts';
 import { writeNewFile } from '../../operations/new-file.ts';
@@ -14,9 +13,9 @@ import { writeNewFile } from '../../operations/new-file.ts';
 export const run: CommandModule['run'] = async (args, context) => {
   const target = args.text('to');
   if (target === undefined && context.stdout.isTerminal && !context.force) throw toTerminal();
-  const options = await chainOptionsOf(args, context);
-  const chain = await openChain(args.operand('DISK'), 'read', options);
-  try {
+  const options = await readingOptionsOf(args, context);
+  const { path } = await diskOf(args.operand('DISK'), args, options, context);
+  return withChainAt(path, options, context, async (chain) => {
     const range = rangeOf(args, chain);
     if (target !== undefined && target !== '-') await refuseToReplaceBase(target, chain, options, context);
     await context.withProgress(async (task) => {
@@ -38,9 +37,7 @@ export const run: CommandModule['run'] = async (args, context) => {
       });
     });
     return EXIT.done;
-  } finally {
-    await chain.close();
-  }
+  });
 };
 
 /** --start and --length, any bytes within the disk. */

@@ -12,6 +12,7 @@ import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { plural, sizeText } from '../numbers.ts';
+import { pointDisks, type PointDisk } from '../points.ts';
 import type { Paint } from '../output.ts';
 import { shownPath } from '../shown-path.ts';
 
@@ -26,14 +27,28 @@ const FOUND_BY: Readonly<Record<FoundBy, string>> = {
 
 export const run: CommandModule['run'] = async (args, context) => {
   const options = await chainOptionsOf(args, context);
-  const { report, failure } = await describeChain(args.operand('DISK'), options);
-  if (context.format !== 'human') await context.printJson(report);
-  else await printText(report, failure !== undefined, context);
-  if (failure !== undefined) throw failure;
+  const request = { path: args.operand('DISK'), at: args.text('at'), node: args.text('disk') };
+  const disks = await pointDisks(request, options, context);
+  const described = [];
+  for (const disk of disks) described.push({ disk, ...(await describeChain(disk.path, options)) });
+  if (context.format === 'json' && described.length > 1) {
+    await context.printJson(described.map(({ report }) => report));
+  } else {
+    for (const { disk, report, failure } of described) {
+      if (context.format !== 'human') await context.printJson(report);
+      else await printText(report, failure !== undefined, disk, context);
+    }
+  }
+  for (const { failure } of described) if (failure !== undefined) throw failure;
   return EXIT.done;
 };
 
-async function printText(report: ChainReport, broken: boolean, context: CommandContext): Promise<void> {
+async function printText(
+  report: ChainReport,
+  broken: boolean,
+  { node, point }: PointDisk,
+  context: CommandContext,
+): Promise<void> {
   const { inColumns } = await import('../columns.ts');
   const { findingLines } = await import('../describe-text.ts');
   const { paint } = context.stdout;
@@ -51,6 +66,7 @@ async function printText(report: ChainReport, broken: boolean, context: CommandC
     ],
     report.links.map((link) => row(link, paint)),
   );
+  if (node !== undefined) lines.unshift(`${node}, ${point}:`);
   for (const link of report.links) {
     if (link.hint !== undefined && context.verbose) {
       lines.push(`hint of ${shownPath(link.filename)}: "${showText(link.hint)}"`);

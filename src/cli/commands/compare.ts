@@ -1,27 +1,43 @@
 // `vmdkit compare`: equal or not, and if not, where first and how much. The answer is the exit code.
 import { compareChains, type Comparison } from '../../operations/compare-chains.ts';
 import type { CommandModule } from '../command-module.ts';
-import { withBoth } from '../disk-pair.ts';
+import { pairsOf, withPair } from '../disk-pair.ts';
 import { EXIT } from '../failure.ts';
 import { exactSizeText, grouped, plural, sizeText } from '../numbers.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const strict = args.flag('strict');
-  const { comparison, paths } = await withBoth(args, context, async (a, b) => ({
-    comparison: await context.withProgress((task) =>
-      compareChains(a, b, { ...task, fs: context.store, strict, first: args.flag('first') }),
-    ),
-    paths: [a.leaf.path, b.leaf.path],
-  }));
-  if (context.format !== 'human') await context.printJson(jsonOf(comparison, paths));
-  else if (!context.quiet) await context.stdout.write(textOf(comparison, strict));
-  return comparison.equal ? EXIT.done : EXIT.no;
+  const { pairs, alone, options } = await pairsOf(args, context);
+  const documents: Record<string, unknown>[] = [];
+  let equal = alone.length === 0;
+  for (const pair of pairs) {
+    const { comparison, paths } = await withPair(pair, options, async (a, b) => ({
+      comparison: await context.withProgress((task) =>
+        compareChains(a, b, { ...task, fs: context.store, strict, first: args.flag('first') }),
+      ),
+      paths: [a.leaf.path, b.leaf.path],
+    }));
+    equal &&= comparison.equal;
+    documents.push(jsonOf(comparison, paths, pair.node));
+    if (context.format !== 'human' || context.quiet) continue;
+    const heading = pairs.length + alone.length > 1 ? `${pair.node}: ` : '';
+    await context.stdout.write(heading + textOf(comparison, strict));
+  }
+  for (const { side, disk } of alone) context.warn(`${disk.node}: only ${side} has this disk`);
+  if (context.format === 'json' && documents.length !== 1) await context.printJson(documents);
+  else if (context.format !== 'human') for (const each of documents) await context.printJson(each);
+  return equal ? EXIT.done : EXIT.no;
 };
 
-function jsonOf(comparison: Comparison, [a, b]: readonly string[]): Record<string, unknown> {
+function jsonOf(
+  comparison: Comparison,
+  [a, b]: readonly string[],
+  node: string | undefined,
+): Record<string, unknown> {
   const { equal, sizes, firstDifference, differingBytes, differingSectors, compared, complete } = comparison;
   return {
     schema: 'vmdkit-compare/v1',
+    ...(node === undefined ? {} : { disk: node }),
     a,
     b,
     equal,

@@ -1,4 +1,6 @@
 // `vmdkit convert`: any readable chain, a raw file or stdin, to a disk of any type, a raw file or stdout.
+import { lostRanges, type KnownLoss } from '../../block/lost-ranges.ts';
+import type { ChainOptions } from '../../chain/chain-options.ts';
 import { usageError, VmdkError } from '../../core/errors.ts';
 import { SECTOR_BYTES } from '../../core/units.ts';
 import { NO_PARENT_CID, printCid } from '../../format/content-id.ts';
@@ -15,7 +17,7 @@ import type { Arguments } from '../parsed-arguments.ts';
 import type { CommandContext } from '../context.ts';
 import type { CommandModule } from '../command-module.ts';
 import { conversionOptions } from '../conversion-options.ts';
-import { chainOptionsOf } from '../disk-options.ts';
+import { diskOf, readingOptionsOf, withChainAt } from '../chain-read.ts';
 import { EXIT } from '../failure.ts';
 import { noteSharers, refuseToReplaceBase } from '../sharers.ts';
 
@@ -30,7 +32,8 @@ export const run: CommandModule['run'] = async (args, context) => {
     if (type === undefined || type === 'raw') return rawToStdout(args, context);
     if (type.toLowerCase() !== 'streamoptimized') throw notAStream(type);
   } else assertTypeSaid(target, args);
-  const chainOptions = await chainOptionsOf(args, context);
+  const chainOptions = await readingOptionsOf(args, context);
+  const source = await sourceOf(args, chainOptions, context);
   const options = {
     ...chainOptions,
     fs: context.outputs,
@@ -40,13 +43,14 @@ export const run: CommandModule['run'] = async (args, context) => {
     preallocate: args.flag('preallocate') || undefined,
     salvage: args.flag('salvage'),
   };
+  const filled = await filledIn(source, chainOptions, context);
   const converted = await context.withProgress((task) =>
     toStdout
-      ? convertToStream(sourceOf(args, context), (data) => context.stdout.write(data), {
+      ? convertToStream(source, (data) => context.stdout.write(data), {
           ...options,
           ...task,
         })
-      : convertDisk(sourceOf(args, context), target, {
+      : convertDisk(source, target, {
           ...options,
           ...task,
           backing: args.text('backing'),
@@ -59,14 +63,39 @@ export const run: CommandModule['run'] = async (args, context) => {
   const backing = args.text('backing');
   if (backing !== undefined) await noteSharers([{ base: backing, path: target }], context, args);
   if (context.format === 'human') await tell(target, converted, context);
-  else await printResult(resultOf(args.operand('SRC'), target, converted), context);
-  return converted.lost.length === 0 ? EXIT.done : EXIT.no;
+  else {
+    const lost = [...filled, ...converted.lost];
+    await printResult(resultOf(args.operand('SRC'), target, { ...converted, lost }), context);
+  }
+  return converted.lost.length + filled.length === 0 ? EXIT.done : EXIT.no;
 };
 
-function sourceOf(args: Arguments, context: CommandContext): string | ByteStream {
+async function sourceOf(
+  args: Arguments,
+  options: ChainOptions,
+  context: CommandContext,
+): Promise<string | ByteStream> {
   const source = args.operand('SRC');
-  if (source !== '-') return source;
-  return context.stdin;
+  if (args.text('partial') !== undefined && args.flag('salvage'))
+    throw usageError('--partial and --salvage are two ways of one thing', 'Choose one of them.');
+  if (source === '-') return context.stdin;
+  if (args.text('from') === 'raw') return source;
+  return (await diskOf(source, args, options, context)).path;
+}
+
+/** With --partial: what is lost, told at once. */
+async function filledIn(
+  source: string | ByteStream,
+  options: ChainOptions,
+  context: CommandContext,
+): Promise<KnownLoss[]> {
+  const lost: KnownLoss[] = [];
+  if (typeof options.damaged !== 'object' || typeof source !== 'string') return lost;
+  await withChainAt(source, options, context, async (chain) => {
+    for await (const range of lostRanges(chain, context)) lost.push(range);
+    return EXIT.done;
+  });
+  return lost;
 }
 
 /** In order, zeros included: what follows the pipe knows nothing of holes. */
@@ -76,10 +105,13 @@ async function rawToStdout(args: Arguments, context: CommandContext): Promise<nu
   }
   const { tmpdir } = await import('node:os');
   const salvage = args.flag('salvage');
-  const options = readingOptions({ ...(await chainOptionsOf(args, context)), salvage });
+  const asked = await readingOptionsOf(args, context);
+  const source = await sourceOf(args, asked, context);
+  const filled = await filledIn(source, asked, context);
+  const options = readingOptions({ ...asked, salvage });
   const { lost, end } = await context.withProgress(async (task) => {
     const { from = 'vmdk' } = conversionOptions(args);
-    const opened = await openSource(sourceOf(args, context), from, options, { folder: tmpdir(), ...task });
+    const opened = await openSource(source, from, options, { folder: tmpdir(), ...task });
     try {
       const reading = readingOf(opened, { salvage });
       const end = opened.source.capacity * SECTOR_BYTES;
@@ -99,10 +131,17 @@ async function rawToStdout(args: Arguments, context: CommandContext): Promise<nu
       size: end,
     };
     const files = [{ filename: '-', size: end }];
-    const result = { schema: SCHEMA, ...facts, written: end, files, lost: lost.map(lostJson), notes: [] };
+    const result = {
+      schema: SCHEMA,
+      ...facts,
+      written: end,
+      files,
+      lost: [...filled, ...lost].map(lostJson),
+      notes: [],
+    };
     await printResult(result, context);
   }
-  return lost.length === 0 ? EXIT.done : EXIT.no;
+  return lost.length + filled.length === 0 ? EXIT.done : EXIT.no;
 }
 
 function resultOf(source: string, target: string, { plan, files, written, lost, notes }: ConvertedDisk) {

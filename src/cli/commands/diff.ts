@@ -6,7 +6,7 @@ import { SECTOR_BYTES } from '../../core/units.ts';
 import { differences, joined, type Difference } from '../../operations/differences.ts';
 import type { CommandModule } from '../command-module.ts';
 import type { CommandContext, OutputFormat } from '../context.ts';
-import { withBoth } from '../disk-pair.ts';
+import { pairsOf, withPair } from '../disk-pair.ts';
 import { EXIT } from '../failure.ts';
 import { plural, sizeText } from '../numbers.ts';
 
@@ -15,18 +15,32 @@ const PIECE = 1 << 16;
 export const run: CommandModule['run'] = async (args, context) => {
   const target = args.text('to');
   if (target === undefined && args.text('as') !== undefined) throw usageError('diff: --as goes with -o FILE');
-  await withBoth(args, context, async (a, b) => {
-    if (target === undefined) {
-      const printer = printerFor(context.format, a, b);
-      const toStdout = (text: string) => context.stdout.write(text);
-      return context.withProgress((task) => list(a, b, printer, toStdout, { ...task, fs: context.store }));
-    }
+  const { pairs, alone, options } = await pairsOf(args, context);
+  const several = pairs.length + alone.length > 1;
+  if (target !== undefined) {
+    if (several) throw usageError('diff: -o is for one disk', 'Name it, as in --disk scsi0:0.');
     const kind = args.text('as') ?? kindOf(target);
-    if (kind === 'ranges') return writeRanges(target, a, b, context);
-    const { writeDifference } = await import('../write-difference.ts');
-    return writeDifference(target, a, b, kind, args, context);
-  });
-  return EXIT.done;
+    await withPair(pairs[0]!, options, async (a, b) => {
+      if (kind === 'ranges') return writeRanges(target, a, b, context);
+      const { writeDifference } = await import('../write-difference.ts');
+      return writeDifference(target, a, b, kind, args, context);
+    });
+    return EXIT.done;
+  }
+  const toStdout = (text: string) => context.stdout.write(text);
+  const asList = several && context.format === 'json';
+  if (asList) await toStdout('[');
+  for (const [index, pair] of pairs.entries()) {
+    if (asList && index > 0) await toStdout(',\n');
+    if (several && context.format === 'human') await context.stdout.line(`${pair.node}:`);
+    await withPair(pair, options, (a, b) => {
+      const printer = printerFor(context.format, a, b, pair.node);
+      return context.withProgress((task) => list(a, b, printer, toStdout, { ...task, fs: context.store }));
+    });
+  }
+  if (asList) await toStdout(']\n');
+  for (const { side, disk } of alone) context.warn(`${disk.node}: only ${side} has this disk`);
+  return alone.length === 0 ? EXIT.done : EXIT.no;
 };
 
 function kindOf(target: string): string {
@@ -79,11 +93,12 @@ interface DiffPrinter {
   tail(): string;
 }
 
-function printerFor(format: OutputFormat, a: Chain, b: Chain): DiffPrinter {
+function printerFor(format: OutputFormat, a: Chain, b: Chain, node?: string): DiffPrinter {
   if (format === 'human') return tablePrinter();
   if (format === 'ndjson') return { head: '', range: (found) => `${rangeJson(found)}\n`, tail: () => '' };
   const head = {
     schema: 'vmdkit-diff/v1',
+    ...(node === undefined ? {} : { disk: node }),
     a: a.leaf.path,
     b: b.leaf.path,
     'size-a': a.capacity * SECTOR_BYTES,

@@ -9,11 +9,17 @@ import type { CommandContext } from '../context.ts';
 import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
+import { pointDisks, type PointDisk } from '../points.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const options = await chainOptionsOf(args, context);
-  const path = args.operand('DISK');
-  if (isMachinePath(path)) return printMachine(path, options, args.flag('chain'), context);
+  const named = args.operand('DISK');
+  const [at, node] = [args.text('at'), args.text('disk')];
+  if (isMachinePath(named) && at === undefined && node === undefined)
+    return printMachine(named, options, args.flag('chain'), context);
+  const disks = await pointDisks({ path: named, at, node }, options, context);
+  if (disks.length > 1) return printDisks(disks, options, context);
+  const path = disks[0]!.path;
   if (!args.flag('chain')) {
     const report = await describeDisk(path, options);
     if (context.format === 'human') await printText([report], context);
@@ -27,6 +33,20 @@ export const run: CommandModule['run'] = async (args, context) => {
   if (failure !== undefined) throw failure;
   return EXIT.done;
 };
+
+/** Of a machine at a snapshot: each of its disks. */
+async function printDisks(
+  disks: readonly PointDisk[],
+  options: ChainOptions,
+  context: CommandContext,
+): Promise<number> {
+  const reports: DiskReport[] = [];
+  for (const { path } of disks) reports.push(await describeDisk(path, options));
+  if (context.format === 'human') await printText(reports, context);
+  else if (context.format === 'json') await context.printJson(reports);
+  else for (const report of reports) await context.printJson(report);
+  return EXIT.done;
+}
 
 async function printText(reports: readonly DiskReport[], context: CommandContext): Promise<void> {
   const { diskText } = await import('../describe-text.ts');

@@ -2,23 +2,21 @@
 // with a file name for each run. Rule: text is built by hand and written in large pieces; a map may have millions of
 // runs.
 import { sectorRange, type SectorRange } from '../../block/sector-range.ts';
-import { openChain } from '../../chain/open-chain.ts';
 import { usageError } from '../../core/errors.ts';
 import { SECTOR_BYTES, type Sectors } from '../../core/units.ts';
 import { visitRuns, type MappedRun } from '../../operations/map-report.ts';
 import type { Arguments } from '../parsed-arguments.ts';
 import type { CommandModule } from '../command-module.ts';
 import type { OutputFormat } from '../context.ts';
-import { chainOptionsOf } from '../disk-options.ts';
+import { withChain } from '../chain-read.ts';
 import { EXIT } from '../failure.ts';
 import { shownPath } from '../shown-path.ts';
 import { toSectors } from '../../core/sizes.ts';
 
 const PIECE = 1 << 16;
 
-export const run: CommandModule['run'] = async (args, context) => {
-  const chain = await openChain(args.operand('DISK'), 'read', await chainOptionsOf(args, context));
-  try {
+export const run: CommandModule['run'] = (args, context) =>
+  withChain(args, context, async (chain) => {
     const range = rangeOf(args, chain.capacity);
     const printer = printerFor(context.format);
     let text = printer.head;
@@ -41,10 +39,7 @@ export const run: CommandModule['run'] = async (args, context) => {
     for (const piece of pieces) await context.stdout.write(piece);
     await context.stdout.write(text + (await printer.tail()));
     return EXIT.done;
-  } finally {
-    await chain.close();
-  }
-};
+  });
 
 /** --start and --length in whole sectors, within the disk. */
 function rangeOf(args: Arguments, capacity: Sectors): SectorRange {
@@ -98,6 +93,9 @@ function jsonRuns(): (run: Readonly<MappedRun>) => string {
     if (origin === undefined) {
       return `${head}, "present": ${state === 'zero'}, "zero": true, "data": false, "compressed": false}`;
     }
+    if (origin.lost !== undefined) {
+      return `${head}, "present": false, "zero": false, "data": false, "compressed": false, "lost": ${quoted(origin.path)}}`;
+    }
     const place = origin.compressed ? '"compressed": true' : `"compressed": false, "offset": ${offset}`;
     return `${head}, "present": true, "zero": false, "data": true, ${place}, "filename": ${quoted(origin.path)}}`;
   };
@@ -116,23 +114,25 @@ function remembered(make: (path: string) => string): (path: string) => string {
 }
 
 function tablePrinter(): MapPrinter {
-  const sums = { absent: 0, zero: 0, data: 0 };
+  const sums = { absent: 0, zero: 0, data: 0, lost: 0 };
   let runs = 0;
   const name = remembered(shownPath);
   return {
     head: tableLine('OFFSET', 'LENGTH', 'STATE', 'DEPTH', 'MAPPED TO', 'FILE'),
     run({ start, end, state, depth, origin, offset }) {
       runs++;
-      sums[state] += end - start;
-      const place = origin === undefined ? '' : origin.compressed ? 'compressed' : hex(offset);
+      const lost = origin?.lost !== undefined;
+      const shown = lost ? 'lost' : state;
+      sums[shown] += end - start;
+      const place = origin === undefined || lost ? '' : origin.compressed ? 'compressed' : hex(offset);
       const file = origin === undefined ? '' : name(origin.path);
       const from = hex(start * SECTOR_BYTES);
-      return tableLine(from, hex((end - start) * SECTOR_BYTES), state, String(depth), place, file);
+      return tableLine(from, hex((end - start) * SECTOR_BYTES), shown, String(depth), place, file);
     },
     async tail() {
       const { plural, sizeText } = await import('../numbers.ts');
       const size = (sectors: number): string => sizeText(sectors * SECTOR_BYTES);
-      return `${plural(runs, 'run')}: ${size(sums.data)} data, ${size(sums.zero)} zero, ${size(sums.absent)} absent\n`;
+      return `${plural(runs, 'run')}: ${size(sums.data)} data, ${size(sums.zero)} zero, ${size(sums.absent)} absent${sums.lost === 0 ? '' : `, ${size(sums.lost)} lost`}\n`;
     },
   };
 }
