@@ -378,6 +378,30 @@ export {
   type HashedBytes,
   type HashedSource,
 } from './examine/hash-bytes.ts';
+export {
+  hashDisk,
+  type DiskHash,
+  type FileHash,
+  type HashDiskOptions,
+  type LinkHash,
+} from './examine/hash-disk.ts';
+export { whichLink, type LinkSector, type SectorAnswer } from './examine/which.ts';
+export {
+  findSlack,
+  type SlackItem,
+  type SlackKind,
+  type SlackOptions,
+  type SlackReport,
+} from './examine/slack.ts';
+export {
+  readTimeline,
+  type EventKind,
+  type Timeline,
+  type TimelineEvent,
+  type TimelineLink,
+  type TimelineRequest,
+} from './examine/timeline.ts';
+export { findSigns, findSnapshotSigns, type LinkHistory, type SignsRequest } from './examine/signs.ts';
 export { lostRanges, type KnownLoss } from './block/lost-ranges.ts';
 export { findPoint, snapshotShown, type MachinePoint } from './machine/point-at.ts';
 export { createPieceDigester, type PieceDigester, type PieceHash } from './examine/piece-digests.ts';

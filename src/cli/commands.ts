@@ -4,6 +4,7 @@ import { BASE_COMMANDS } from './base-commands.ts';
 import { CHECK, RECOVER } from './check-declaration.ts';
 import type { CommandSpec } from './command-module.ts';
 import type { OptionSpec } from './command.ts';
+import { EXAMINE_COMMANDS } from './examine-commands.ts';
 import { LOOK_COMMANDS } from './look-commands.ts';
 import { FIXTURE_COMMAND } from './fixture-command.ts';
 import { MEASURE_COMMAND } from './measure-command.ts';
@@ -361,6 +362,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     ],
     load: () => import('./commands/write.ts'),
   },
+  ...EXAMINE_COMMANDS,
   ...LOOK_COMMANDS,
   ...UPKEEP_COMMANDS,
   ...TREE_COMMANDS,

@@ -24,6 +24,8 @@ const MOST_LOCKS = 1000;
 export interface LinkCheckOptions {
   readonly deep: boolean;
   readonly task: TaskOptions;
+  /** Told of space in extents that nothing refers to, in bytes. */
+  readonly onUnused?: ((path: string, start: number, length: number) => void) | undefined;
 }
 
 export interface CheckedLink {

@@ -1,6 +1,7 @@
 // What the checks of all extent formats are given and what they answer. They never throw for damage: they write it
 // down and go on with what is left.
 import type { TaskOptions } from '../core/task.ts';
+import { SECTOR_BYTES } from '../core/units.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import type { FindingLog } from './check-findings.ts';
 
@@ -12,6 +13,13 @@ export interface ExtentCheck {
   /** Inflate every compressed grain. */
   readonly deep: boolean;
   readonly task: TaskOptions;
+  /** Told of space in the file that nothing refers to, in bytes, however short. */
+  readonly onUnused?: ((path: string, start: number, length: number) => void) | undefined;
+}
+
+/** Sectors that nobody takes. */
+export function tellUnused({ onUnused, file }: ExtentCheck, start: number, count: number): void {
+  if (count > 0) onUnused?.(file.path, start * SECTOR_BYTES, count * SECTOR_BYTES);
 }
 
 /** What an extent holds. Grains are the format's own; a flat extent has none. */

@@ -4,7 +4,7 @@ import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, roundUp, SECTOR_BYTES } from '../core/units.ts';
 import { COWD_FLAGS, COWD_TABLE_SECTORS, CowdHeaderStruct, type CowdHeader } from '../format/cowd-header.ts';
 import { decodeTable } from '../format/tables.ts';
-import { NO_GRAINS, noteUnclean, type ExtentCheck, type GrainCounts } from './check-context.ts';
+import { NO_GRAINS, noteUnclean, tellUnused, type ExtentCheck, type GrainCounts } from './check-context.ts';
 import { COWD_KIND as KIND, CowdJudge, UNUSABLE } from './check-cowd-entries.ts';
 import { GapTally, NO_LEAK, noteGrainOverlaps, noteLeak } from './check-gaps.ts';
 import { surveySpace, type Take } from './check-space.ts';
@@ -43,13 +43,17 @@ export async function checkCowdGrains(check: ExtentCheck, header: CowdHeader): P
     // Tools keep header and directory to whole blocks of 4 KiB.
     from: roundUp(judge.firstFree, BLOCK_SECTORS),
     to: free,
-    onGap: (start, count) => gaps.add(start, count),
+    onGap: (start, count) => {
+      gaps.add(start, count);
+      tellUnused(check, start, count);
+    },
   });
   judge.noteTotals();
   const nameOf = ({ kind, index }: { kind: number; index: number }): string =>
     kind < KIND.table ? KIND_WORDS[kind]! : `${KIND_WORDS[kind] ?? 'something'} ${index}`;
   noteGrainOverlaps(check, use, KIND.grain, nameOf, (grain) => judge.offsetOf(grain));
   const end = Math.max(use.end, judge.firstFree);
+  tellUnused(check, Math.max(end, free), fileSectors - Math.max(end, free));
   let leak = NO_LEAK;
   if (log.errors === errorsBefore) {
     noteFreeSector(check, header, end, fileSectors);

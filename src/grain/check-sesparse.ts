@@ -8,7 +8,7 @@ import {
   SeSparseVolatileHeader,
   type SeSparseHeader,
 } from '../format/sesparse-header.ts';
-import { NO_GRAINS, type ExtentCheck, type GrainCounts } from './check-context.ts';
+import { NO_GRAINS, tellUnused, type ExtentCheck, type GrainCounts } from './check-context.ts';
 import { NO_LEAK, noteGrainOverlaps } from './check-gaps.ts';
 import { checkSeSparseDirectory } from './check-sesparse-directory.ts';
 import { SeSparseJudge } from './check-sesparse-entries.ts';
@@ -48,6 +48,8 @@ export async function checkSeSparseGrains(
     },
     from: 0,
     to: judge.grainsInFile,
+    onGap: (start, count) =>
+      tellUnused(check, header.grainOffset + start * SESPARSE_GRAIN, count * SESPARSE_GRAIN),
   });
   judge.noteTotals();
   const nameOf = ({ index }: { index: number }): string => `grain ${index}`;

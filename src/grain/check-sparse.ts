@@ -3,7 +3,7 @@
 import { throwIfAborted } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { SparseExtentHeader, type SparseHeader } from '../format/sparse-header.ts';
-import { NO_GRAINS, noteUnclean, type ExtentCheck, type GrainCounts } from './check-context.ts';
+import { NO_GRAINS, noteUnclean, tellUnused, type ExtentCheck, type GrainCounts } from './check-context.ts';
 import { GapTally, NO_LEAK, noteGrainOverlaps, noteLeak, noteTail } from './check-gaps.ts';
 import {
   checkDirectories,
@@ -42,7 +42,10 @@ export async function checkSparseGrains(check: ExtentCheck, header: SparseHeader
     },
     from: header.overHead,
     to: fileSectors,
-    onGap: (start, count) => gaps.add(start, count),
+    onGap: (start, count) => {
+      gaps.add(start, count);
+      tellUnused(check, start, count);
+    },
   });
   judge.noteTotals();
   noteGrainOverlaps(check, use, KIND.grain, nameOf, (grain) => judge.offsetOf(grain));

@@ -6,7 +6,7 @@ import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { SparseExtentHeader, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
 import { Marker, MARKER_TYPE } from '../format/stream-marker.ts';
 import { decodeTable } from '../format/tables.ts';
-import { NO_GRAINS, noteUnclean, type ExtentCheck, type GrainCounts } from './check-context.ts';
+import { NO_GRAINS, noteUnclean, tellUnused, type ExtentCheck, type GrainCounts } from './check-context.ts';
 import { NO_LEAK, noteGrainOverlaps, noteLeak } from './check-gaps.ts';
 import { withoutPath } from './check-header.ts';
 import {
@@ -65,7 +65,10 @@ async function checkTables(
     },
     from: Math.max(1, header.overHead, header.descriptorOffset + header.descriptorSize),
     to: footer?.sector ?? Math.floor(fileBytes / SECTOR_BYTES),
-    onGap: (start, count) => gaps.add(start, count),
+    onGap: (start, count) => {
+      gaps.add(start, count);
+      tellUnused(check, start, count);
+    },
   });
   await judge.finish();
   noteZeros(check, judge, zeros);

@@ -26,6 +26,11 @@ const PACKAGES = {
   img_cat: 'sleuthkit',
   fls: 'sleuthkit',
   uuidgen: 'uuid-runtime',
+  hashdeep: 'hashdeep',
+  md5sum: 'coreutils',
+  sha256sum: 'coreutils',
+  icat: 'sleuthkit',
+  hexdump: 'bsdextrautils',
 } as const;
 
 export type PeerName = keyof typeof PACKAGES;

@@ -1,0 +1,90 @@
+// The commands that examine, as a user runs them: JSON against the schemas, exit codes, and nothing changed.
+import { createHash } from 'node:crypto';
+import { mkdir, readFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
+import { buildCommand, expectValid, json, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
+import { buildMachine, hashesIn, type MachineModel } from '../support/machine-model.ts';
+
+let root: string;
+let remove: () => Promise<void>;
+let machine: MachineModel;
+const store = createNodeFileStore();
+const sha256 = (data: Uint8Array): string => createHash('sha256').update(data).digest('hex');
+
+beforeAll(async () => {
+  buildCommand();
+  ({ folder: root, remove } = await temporaryFolder());
+  machine = await buildMachine(store, join(root, 'golden'), { nodes: ['scsi0:0', 'sata0:1'] });
+  await mkdir(join(root, 'out'));
+});
+afterAll(() => remove());
+
+describe('the commands that examine', () => {
+  it('hash all disks of a machine at a snapshot, and each link and file', async () => {
+    const before = await machine.hashes();
+    const args = ['hash', machine.vmxPath, '--at', 'patched', '--per-link', '--algo', 'sha256,md5', '--json'];
+    const documents = JSON.parse(await quietly(args)) as {
+      disk: string;
+      merged: { sha256: string };
+      links: { files: { filename: string; sha256: string }[] }[];
+    }[];
+    for (const document of documents) expectValid('hash', document);
+    expect(documents.map(({ disk, merged }) => [disk, merged.sha256])).toEqual(
+      (['scsi0:0', 'sata0:1'] as const).map((node) => [node, sha256(machine.contentsAt(2, node))]),
+    );
+    const files = documents.flatMap(({ links }) => links.flatMap((link) => link.files));
+    expect(files.length).toBeGreaterThan(5);
+    for (const file of files) expect(file.sha256).toBe(before.get(basename(file.filename)));
+    expect(await hashesIn(store, machine.folder)).toEqual(before);
+  });
+
+  it('tell which link answers, and since which snapshot', async () => {
+    const disk = machine.diskAt('running', 'scsi0:0');
+    const answer = await json<{ 'answered-by': number; links: object[] }>('which', ['which', disk, '200s']);
+    expect(answer['answered-by']).toBe(1);
+    expect(answer.links).toMatchObject([
+      { state: 'absent', 'written-since': { uid: 3 }, running: true },
+      { state: 'data', 'written-since': { uid: 1 }, 'unchanged-since': { uid: 3 }, running: false },
+      { state: 'data', 'unchanged-since': { uid: 1 } },
+    ]);
+    const text = await quietly(['which', disk, '0x19000']);
+    expect(text).toMatch(/^sector 200, byte 102,400 \(0x19000\): link 1, byte /);
+    expect(text).toContain(
+      'link 1: written since uid:1 "installed" of 2026-03-01T12:00:00.000Z; as it is since uid:3',
+    );
+  });
+
+  it('put what has a time into one order', async () => {
+    const { events } = await json<{ events: { time: string; kind: string }[] }>('timeline', [
+      'timeline',
+      machine.vmxPath,
+    ]);
+    const times = events.map(({ time }) => time.slice(0, 19));
+    expect(times).toEqual([...times].sort());
+    expect(events.filter(({ kind }) => kind === 'snapshot').length).toBe(3);
+  });
+
+  it('list slack and extract it, apart from the evidence', async () => {
+    const disk = machine.diskAt('running', 'scsi0:0');
+    const inside = await vmdkit(['slack', disk, '--extract', join(machine.folder, 'slack')]);
+    expect(inside.code).toBe(4);
+    const found = await json<{ items: { sha256: string; extracted: string }[] }>('slack', [
+      'slack',
+      disk,
+      '--extract',
+      join(root, 'out', 'slack'),
+    ]);
+    for (const { sha256: digest, extracted } of found.items)
+      expect(sha256(await readFile(extracted))).toBe(digest);
+  });
+
+  it('tell what contradicts itself: here files younger than the snapshots that froze them', async () => {
+    const { stdout, code } = await vmdkit(['signs', machine.vmxPath, '--json']);
+    const { signs } = JSON.parse(stdout.toString()) as { signs: { code: string }[] };
+    expectValid('signs', { schema: 'vmdkit-signs/v1', signs });
+    expect(code).toBe(1);
+    expect([...new Set(signs.map((each) => each.code))]).toContain('SIGN-WRITTEN-LATER');
+  });
+});
