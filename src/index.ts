@@ -358,50 +358,19 @@ export type { Progress, TaskOptions } from './core/task.ts';
 export { bytes, SECTOR_BYTES, sectors, type Bytes, type Sectors } from './core/units.ts';
 
 // Examining: evidence that is only read, and what it is.
-export {
-  gatherEvidence,
-  type Evidence,
-  type EvidenceItem,
-  type EvidenceOptions,
-  type EvidenceResult,
-  type EvidenceState,
-} from './examine/evidence.ts';
+export { gatherEvidence, type Evidence, type EvidenceItem } from './examine/evidence.ts';
+export type { EvidenceOptions, EvidenceResult, EvidenceState } from './examine/evidence.ts';
 export { ALGORITHMS, parseAlgorithm, type Algorithm, type DigestSet } from './examine/digests.ts';
-export {
-  hashBytes,
-  hashFile,
-  ownData,
-  wholeDisk,
-  wholeFile,
-  type ByteStretch,
-  type HashBytesOptions,
-  type HashedBytes,
-  type HashedSource,
-} from './examine/hash-bytes.ts';
-export {
-  hashDisk,
-  type DiskHash,
-  type FileHash,
-  type HashDiskOptions,
-  type LinkHash,
-} from './examine/hash-disk.ts';
+export { hashBytes, hashFile, ownData, wholeDisk, wholeFile } from './examine/hash-bytes.ts';
+export type { ByteStretch, HashBytesOptions, HashedBytes, HashedSource } from './examine/hash-bytes.ts';
+export { createPieceDigester, type PieceDigester, type PieceHash } from './examine/piece-digests.ts';
+export { hashDisk, type HashDiskOptions } from './examine/hash-disk.ts';
+export type { DiskHash, FileHash, LinkHash } from './examine/hash-disk.ts';
 export { whichLink, type LinkSector, type SectorAnswer } from './examine/which.ts';
-export {
-  findSlack,
-  type SlackItem,
-  type SlackKind,
-  type SlackOptions,
-  type SlackReport,
-} from './examine/slack.ts';
-export {
-  readTimeline,
-  type EventKind,
-  type Timeline,
-  type TimelineEvent,
-  type TimelineLink,
-  type TimelineRequest,
-} from './examine/timeline.ts';
+export { findSlack, type SlackOptions, type SlackReport } from './examine/slack.ts';
+export type { SlackItem, SlackKind } from './examine/slack.ts';
+export { readTimeline, type Timeline, type TimelineRequest } from './examine/timeline.ts';
+export type { EventKind, TimelineEvent, TimelineLink } from './examine/timeline.ts';
 export { findSigns, findSnapshotSigns, type LinkHistory, type SignsRequest } from './examine/signs.ts';
 export { lostRanges, type KnownLoss } from './block/lost-ranges.ts';
 export { findPoint, snapshotShown, type MachinePoint } from './machine/point-at.ts';
-export { createPieceDigester, type PieceDigester, type PieceHash } from './examine/piece-digests.ts';
