@@ -21,6 +21,8 @@ export interface CommandContext {
   readonly stdin: InputStream;
   /** The real file system, with or without natives, and what --allow-origin allows; of evidence, one that cannot write. */
   readonly store: FileStore;
+  /** Which vmdkit this is. */
+  version(): Promise<string>;
   /** Where results are written: the same store, unless what is read is evidence. */
   readonly outputs: FileStore;
   /** What is read is evidence: nothing beside it may be written. */

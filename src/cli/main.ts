@@ -97,6 +97,7 @@ function createContext(
     stdin,
     store,
     outputs: store,
+    version: readVersion,
     onEvidence: false,
     paint,
     talk: (text) => (quiet ? undefined : say(legible(text))),
@@ -133,9 +134,17 @@ function choice<const T extends string>(args: Arguments, name: string, choices: 
 }
 
 async function printVersion(context: CommandContext): Promise<number> {
-  const { versionOf } = await import('./version.ts');
-  await context.stdout.line(await versionOf());
+  await context.stdout.line(await context.version());
   return EXIT.done;
+}
+
+/** Here, and not in a file of its own: the bundle keeps this one at its place below package.json. */
+async function readVersion(): Promise<string> {
+  const url = new URL('../../package.json', import.meta.url);
+  const { default: manifest } = (await import(url.href, { with: { type: 'json' } })) as {
+    default: { version: string };
+  };
+  return manifest.version;
 }
 
 function asksForJson(argv: readonly string[]): boolean {

@@ -14,7 +14,6 @@ import { plural } from './numbers.ts';
 import type { Output } from './output.ts';
 import type { Arguments } from './parsed-arguments.ts';
 import { shownPath } from './shown-path.ts';
-import { versionOf } from './version.ts';
 
 interface Run {
   readonly command: CommandDeclaration;
@@ -58,7 +57,7 @@ export async function runOnEvidence(run: Run, outer: CommandContext): Promise<nu
   const changed = items.filter((item) => item.changed);
   if (manifest !== undefined) {
     const record: RunRecord = {
-      ...(await recordOf(run, started)),
+      ...(await recordOf(run, started, outer)),
       'exit-code': changed.length > 0 && failure === undefined ? exitCodeOf(changeError(changed)) : code,
       ...(failure === undefined ? {} : { error: failureJson(failure) }),
       unchanged: changed.length === 0,
@@ -91,11 +90,11 @@ async function assertManifestFree(path: string, evidence: Evidence, context: Com
   });
 }
 
-async function recordOf({ args, argv }: Run, started: Date) {
+async function recordOf({ args, argv }: Run, started: Date, context: CommandContext) {
   const [examiner, name] = [args.text('examiner'), args.text('case')];
   return {
     schema: 'vmdkit-evidence/v1' as const,
-    version: await versionOf(),
+    version: await context.version(),
     arguments: argv,
     'working-folder': process.cwd(),
     host: hostname(),

@@ -15,7 +15,6 @@ import { exactSizeText, sizeText } from '../numbers.ts';
 import type { Arguments } from '../parsed-arguments.ts';
 import { pointDisks, type PointDisk } from '../points.ts';
 import { shownPath } from '../shown-path.ts';
-import { versionOf } from '../version.ts';
 
 /** Pieces kept for a document that is printed as one: 100 bytes each. */
 const MOST_PIECES = 1_000_000;
@@ -75,7 +74,7 @@ async function wantedBy(args: Arguments, context: CommandContext): Promise<Wante
       format === undefined
         ? undefined
         : hashFormat(format, algorithms, {
-            version: await versionOf(),
+            version: await context.version(),
             folder: process.cwd(),
             invocation: ['vmdkit', 'hash', args.operand('DISK')].join(' '),
           }),

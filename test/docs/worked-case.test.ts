@@ -1,0 +1,49 @@
+// The worked case keeps its word: every command runs as it stands, prints what the page shows, and what other people's
+// tools say of the same bytes agrees with it.
+import { readFileSync, realpathSync } from 'node:fs';
+import { chmod, mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { afterAll, beforeAll, expect, it } from 'vitest';
+import { buildCommand, COMMAND, expectValid, temporaryFolder } from '../support/command.ts';
+import { describeWithPeer } from '../support/peer-tools.ts';
+import { difference, runStep, stepsOf } from '../support/walkthrough.ts';
+import { makeWorkedCase } from '../support/worked-case.ts';
+
+const page = readFileSync(fileURLToPath(new URL('../../docs/worked-case.md', import.meta.url)), 'utf8');
+let datastore: string;
+let bin: string;
+let remove: () => Promise<void>;
+
+beforeAll(async () => {
+  buildCommand();
+  const temporary = await temporaryFolder();
+  remove = temporary.remove;
+  const folder = realpathSync(temporary.folder);
+  [datastore, bin] = [join(folder, 'ds1'), join(folder, 'bin')];
+  await mkdir(datastore);
+  await mkdir(bin);
+  // A slow machine would print lines of progress.
+  const script = `#!/bin/sh\nexec "${process.execPath}" "${COMMAND}" "$@" --progress never\n`;
+  await writeFile(join(bin, 'vmdkit'), script);
+  await chmod(join(bin, 'vmdkit'), 0o755);
+  await makeWorkedCase(datastore);
+});
+afterAll(() => remove());
+
+describeWithPeer(['qemu-img', 'mmls', 'hexdump', 'sha256sum'], 'the worked case', () => {
+  it('runs line by line, and prints what it shows', { timeout: 300_000 }, async () => {
+    const steps = stepsOf(page);
+    expect(steps.length).toBeGreaterThan(20);
+    for (const { line, command, shown, code } of steps) {
+      const ran = await runStep(command, datastore, bin);
+      const at = `worked-case.md, line ${line}: ${command}`;
+      expect({ at, differs: difference(shown, ran.lines), code: ran.code }).toEqual({
+        at,
+        differs: undefined,
+        code,
+      });
+    }
+    expectValid('evidence', JSON.parse(readFileSync(join(datastore, 'installed.json'), 'utf8')));
+  });
+});
