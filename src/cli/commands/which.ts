@@ -7,7 +7,7 @@ import { EXIT } from '../failure.ts';
 import { linkTimes, machineOf, type LinkTimes } from '../link-times.ts';
 import { grouped } from '../numbers.ts';
 import { shownPath } from '../shown-path.ts';
-import { parseSize } from '../sizes.ts';
+import { parseSize } from '../../core/sizes.ts';
 
 export const run: CommandModule['run'] = (args, context) =>
   withChain(args, context, async (chain) => {
