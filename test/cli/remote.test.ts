@@ -98,6 +98,16 @@ describe('a base elsewhere', () => {
         `vmdkit: ${url}: a remote file is only read`,
       ]);
     }
+    const record = join(folder, 'record.json');
+    const looked = await vmdkit(['cat', url, '--length', '1s', '--manifest', record, ...allow]);
+    expect(looked).toMatchObject({ code: 0 });
+    const { files, folders, unchanged } = JSON.parse(await readFile(record, 'utf8')) as {
+      files: { filename: string }[];
+      folders: unknown[];
+      unchanged: boolean;
+    };
+    expect({ unchanged, folders }).toEqual({ unchanged: true, folders: [] });
+    expect(files.map(({ filename }) => filename)).toContain(url);
     const outside = await vmdkit(['cat', mine, '--allow-origin', `${origin}/other`]);
     expect(outside).toMatchObject({ code: 3 });
     expect(outside.stderr).toContain('outside the allowed origins (see --allow-origin)');
