@@ -126,13 +126,20 @@ function tieValues(
     if (inline !== undefined) throw usageError(`--${inline.name} takes no value`);
     const next = argv[at + 1];
     const alone = option?.value === undefined || option.optionalValue === true;
-    if (alone || next === undefined || looksLikeOption(next)) line.push(word);
+    const [, name, value] = /^(--[^=]+=)(.*)$/s.exec(word) ?? [];
+    if (name !== undefined && value !== undefined) line.push(`${name}${quoted(value)}`);
+    else if (alone || next === undefined || looksLikeOption(next)) line.push(word);
     else {
-      line.push(`--${option.name}=${next}`);
+      line.push(`--${option.name}=${quoted(next)}`);
       at++;
     }
   }
   return { line, places };
+}
+
+/** The parser takes the quotes off a value that begins and ends with them, which the shell left there on purpose. */
+function quoted(value: string): string {
+  return /^(["']).*\1$/s.test(value) ? `"${value}"` : value;
 }
 
 /** What looks like an option was not meant as a value; `-` and negative numbers may be one. */

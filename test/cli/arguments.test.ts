@@ -68,6 +68,13 @@ describe('the parser', () => {
     ]);
   });
 
+  it('leaves quotes in a value as they are', () => {
+    for (const value of ['"a b" "c"', "'x'", '"', '""', '"open', '="="']) {
+      expect(parse('paint', 'w', '--helper', value).args.text('helper'), value).toBe(value);
+      expect(parse('paint', 'w', `--helper=${value}`).args.text('helper'), value).toBe(value);
+    }
+  });
+
   it('takes everything after -- as operands, and a lone - as one', () => {
     expect(parse('mix', '--', '--json', '-x').args.operands('POT')).toEqual(['--json', '-x']);
     expect(parse('paint', '-').args.operand('WALL')).toBe('-');

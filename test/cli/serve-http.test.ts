@@ -28,7 +28,7 @@ describe('vmdkit serve --http', () => {
        const names = exports.map(({ name }) => name);
        console.log(JSON.stringify({ uri: process.env.uri, names, hash: createHash('sha256').update(whole).digest('hex') }));`,
     );
-    const args = ['serve', chain.leaf, '--http', '0', '--exec', `exec "${process.execPath}" "${script}"`];
+    const args = ['serve', chain.leaf, '--http', '0', '--exec', `"${process.execPath}" "${script}"`];
     const { stdout, stderr, code } = await vmdkit(args);
     expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
     expect(JSON.parse(stdout.toString())).toEqual({
