@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { buildCommand, COMMAND, temporaryFolder, vmdkit } from '../support/command.ts';
+import { buildCommand, COMMAND, runApart, temporaryFolder } from '../support/command.ts';
 import { makeSmallChain, type SmallChain } from '../support/small-chain.ts';
 
 let folder: string;
@@ -29,7 +29,7 @@ describe('vmdkit serve --http', () => {
        console.log(JSON.stringify({ uri: process.env.uri, names, hash: createHash('sha256').update(whole).digest('hex') }));`,
     );
     const args = ['serve', chain.leaf, '--http', '0', '--exec', `"${process.execPath}" "${script}"`];
-    const { stdout, stderr, code } = await vmdkit(args);
+    const { stdout, stderr, code } = await runApart(args);
     expect({ stderr, code }).toEqual({ stderr: '', code: 0 });
     expect(JSON.parse(stdout.toString())).toEqual({
       uri: expect.stringMatching(/^http:\/\/127\.0\.0\.1:\d+\/disks\/leaf\.vmdk\.raw$/) as string,
@@ -37,14 +37,14 @@ describe('vmdkit serve --http', () => {
       hash: createHash('sha256').update(chain.contents).digest('hex'),
     });
     const both = ['serve', chain.leaf, '--http', 'localhost:0', '--nbd', 'nbd://localhost:0'];
-    const beside = await vmdkit([...both, '--exec', 'echo "$uri $http"']);
+    const beside = await runApart([...both, '--exec', 'echo "$uri $http"']);
     expect(beside.stdout.toString()).toMatch(/^nbd:\/\/localhost:\d+\/ http:\/\/localhost:\d+\/\n$/);
   }, 60_000);
 
   it('warns of an address that others reach, and refuses what is none', async () => {
-    const open = await vmdkit(['serve', chain.leaf, '--http', '0.0.0.0:0', '--exec', 'true']);
+    const open = await runApart(['serve', chain.leaf, '--http', '0.0.0.0:0', '--exec', 'true']);
     expect(open.stderr).toContain('--http 0.0.0.0:0: whoever reaches this address reads the disks');
-    const wrong = await vmdkit(['serve', chain.leaf, '--http', 'localhost']);
+    const wrong = await runApart(['serve', chain.leaf, '--http', 'localhost']);
     expect(wrong).toMatchObject({ code: 2 });
     expect(wrong.stderr).toContain('"localhost" is no place to serve at');
   }, 60_000);
@@ -52,7 +52,7 @@ describe('vmdkit serve --http', () => {
   it('gives vmdkit elsewhere the content to read, as of any web server', async () => {
     const read = `"${process.execPath}" "${COMMAND}" convert "$uri" - --from raw --allow-origin "$http"`;
     const args = ['serve', chain.leaf, '--http', '0', '--exec', `${read} -O raw | wc -c`];
-    const { stdout, stderr } = await vmdkit(args);
+    const { stdout, stderr } = await runApart(args);
     expect({ stderr, bytes: Number(stdout.toString()) }).toEqual({
       stderr: '',
       bytes: chain.contents.length,
