@@ -1,9 +1,16 @@
-// What is measured of the library, each in a process of its own: `node bench/job.js JOB DISK`.
-import { copySectors, createNodeFileStore, openChain } from '../dist/index.js';
+// What is measured of the library, each in a process of its own: `node bench/job.js JOB DISK`, or
+// `node bench/job.js convert DISK TARGET TYPE FORMAT`.
+import { convertDisk, copySectors, createNodeFileStore, openChain } from '../dist/index.js';
 import { seeded } from './images.js';
 
 const READS = 10_000;
-const [job, path] = process.argv.slice(2);
+const [job, path, ...more] = process.argv.slice(2);
+if (job === 'convert') {
+  const [target, type, from] = more;
+  const fs = createNodeFileStore({ lookUps: 'sync' });
+  await convertDisk(path, target, { type, from, fs, durable: false });
+  process.exit();
+}
 // One job in a process of its own: nothing else waits while a read blocks.
 const chain = await openChain(path, 'read', { fs: createNodeFileStore({ reads: 'sync' }) });
 if (job === 'read') {
