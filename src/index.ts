@@ -326,6 +326,23 @@ export type { WalkOptions } from './machine/scan-walk.ts';
 // Looking into what disks hold.
 export { readPartitions } from './examine/partitions.ts';
 export type { PartitionRow, PartitionTable } from './examine/partition-types.ts';
+export {
+  chooseFileSystem,
+  findFileSystems,
+  type FoundFileSystems,
+  type FoundVolume,
+} from './examine/find-file-systems.ts';
+export type {
+  FileContents,
+  FileNode,
+  FileStretchOnDisk,
+  FileSystem,
+  FileSystemKind,
+  NodeKind,
+} from './examine/file-system.ts';
+export { findFile, readFile } from './examine/read-file.ts';
+export { walkFiles, type WalkedFile, type WalkFilesOptions } from './examine/walk-files.ts';
+export { FileIndex, fileRanges, type FileRangesOptions, type MappedFile } from './examine/file-ranges.ts';
 
 // File systems to work on.
 export { createNodeFileStore, type NodeFileStoreOptions } from './storage/node-file-store.ts';

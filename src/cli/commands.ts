@@ -5,8 +5,8 @@ import { CHECK, RECOVER } from './check-declaration.ts';
 import type { CommandSpec } from './command-module.ts';
 import type { OptionSpec } from './command.ts';
 import { EXAMINE_COMMANDS } from './examine-commands.ts';
-import { LOOK_COMMANDS } from './look-commands.ts';
 import { FIXTURE_COMMAND } from './fixture-command.ts';
+import { LOOK_COMMANDS, PARTITION } from './look-commands.ts';
 import { MEASURE_COMMAND } from './measure-command.ts';
 import { PARTIAL_OPTION, POINT_OPTIONS } from './point-options.ts';
 import { SERVE_COMMANDS } from './serve-commands.ts';
@@ -111,10 +111,20 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'to', short: 'o', value: 'FILE', summary: 'write to FILE, not to stdout' },
       ...POINT_OPTIONS,
       PARTIAL_OPTION,
+      {
+        name: 'file',
+        value: 'PATH',
+        summary: 'the file PATH of a file system on the disk (ext2 to ext4, FAT)',
+      },
+      PARTITION,
     ],
     opensDisks: true,
     evidence: 'offered',
-    examples: ['vmdkit cat web-01.vmdk | sha256sum', 'vmdkit cat web-01.vmdk --length 1s -o mbr.bin'],
+    examples: [
+      'vmdkit cat web-01.vmdk | sha256sum',
+      'vmdkit cat web-01.vmdk --length 1s -o mbr.bin',
+      'vmdkit cat web-01.vmdk --file /etc/hosts',
+    ],
     load: () => import('./commands/cat.ts'),
   },
   {

@@ -72,6 +72,12 @@ export class Volume {
     });
   }
 
+  /** The same for what is whole, yet not read here. */
+  unsupported(what: string, context: ErrorContext = {}): VmdkError {
+    const place = { path: this.path, sector: this.start, ...context };
+    return new VmdkError('unsupported', 'file-system-unsupported', what, place);
+  }
+
   async #readSmall(at: number, into: Buffer): Promise<void> {
     const pageBytes = PAGE_SECTORS * SECTOR_BYTES;
     let done = 0;

@@ -12,12 +12,19 @@ import { writeNewFile } from '../../operations/new-file.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const target = args.text('to');
+  assertOneRange(args);
   if (target === undefined && context.stdout.isTerminal && !context.force) throw toTerminal();
   const options = await readingOptionsOf(args, context);
   const { path } = await diskOf(args.operand('DISK'), args, options, context);
   return withChainAt(path, options, context, async (chain) => {
-    const range = rangeOf(args, chain);
     if (target !== undefined && target !== '-') await refuseToReplaceBase(target, chain, options, context);
+    const file = args.text('file');
+    if (file !== undefined) {
+      const { catFile } = await import('../cat-file.ts');
+      await catFile(chain, file, target, args, context);
+      return EXIT.done;
+    }
+    const range = rangeOf(args, chain);
     await context.withProgress(async (task) => {
       if (target === undefined || target === '-') {
         await copyOut(chain, range, (data) => context.stdout.write(data), task);
@@ -39,6 +46,14 @@ export const run: CommandModule['run'] = async (args, context) => {
     return EXIT.done;
   });
 };
+
+function assertOneRange(args: Arguments): void {
+  const [file, partition] = [args.text('file'), args.text('partition')];
+  if (file === undefined && partition !== undefined) throw usageError('cat: --partition goes with --file');
+  const part = args.text('start') ?? args.text('length');
+  if (file !== undefined && part !== undefined)
+    throw usageError('cat: --file gives a whole file, no --start or --length');
+}
 
 /** --start and --length, any bytes within the disk. */
 function rangeOf(args: Arguments, chain: Chain): ByteRange {
