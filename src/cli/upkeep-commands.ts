@@ -42,6 +42,12 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
         choices: ['delta', 'patch', 'ranges'],
         summary: 'what FILE is to be (default: by .vmdk a delta, by .json the ranges as JSON, else a patch)',
       },
+      {
+        name: 'by',
+        value: 'WHAT',
+        choices: ['file', 'partition'],
+        summary: 'which files of ext and FAT file systems differ, or how much of each partition',
+      },
       ...PAIR_POINT_OPTIONS,
     ],
     opensDisks: true,
@@ -49,6 +55,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
     examples: [
       'vmdkit diff web-01.vmdk web-01-000001.vmdk',
       'vmdkit diff web-01.vmdk web-01-000001.vmdk --output ndjson',
+      'vmdkit diff web-01.vmdk web-01-000001.vmdk --by file',
       'vmdkit diff base.vmdk copy.vmdk -o copy-as-delta.vmdk',
       'vmdkit diff base.vmdk copy.vmdk -o changed.json',
       'vmdkit diff web-01.vmx --at uid:1 --at uid:2',

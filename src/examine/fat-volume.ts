@@ -4,6 +4,7 @@ import type { Finding } from '../core/finding.ts';
 import { isPowerOfTwo, SECTOR_BYTES } from '../core/units.ts';
 import { FatBootSector, isBootSector, oemName } from '../format/boot-sector.ts';
 import { FatEntryReader, type FatBits, type FatEntry } from '../format/fat.ts';
+import { FAT16_TAIL_AT, Fat16Tail } from '../format/volume-heads.ts';
 import { FatTable } from './fat-table.ts';
 import {
   MOST_ENTRIES,
@@ -50,17 +51,10 @@ export async function openFat(volume: Volume): Promise<FileSystem | undefined> {
   }
   const geometry = geometryOf(volume, raw);
   const wide = geometry.bits === 32;
-  const id = wide ? raw.BS_VolID : FatBootSector.decode(moved(sector)).BS_VolID;
+  const id = wide ? raw.BS_VolID : Fat16Tail.decode(sector, FAT16_TAIL_AT).BS_VolID;
   const fat = new FatVolume(volume, geometry, id);
   await fat.begin();
   return fat;
-}
-
-/** FAT12 and FAT16 have these fields 28 bytes earlier. */
-function moved(sector: Uint8Array): Uint8Array {
-  const copy = Uint8Array.from(sector);
-  copy.copyWithin(64, 36, 62);
-  return copy;
 }
 
 function geometryOf(volume: Volume, raw: ReturnType<typeof FatBootSector.decode>): Geometry {

@@ -99,6 +99,19 @@ export class FileIndex {
     return found;
   }
 
+  /** The stretches of these sectors that files hold, in order of their start; they may overlap. */
+  pieces(start: number, count: number): [start: number, end: number][] {
+    this.#sort();
+    const end = start + count;
+    const found: [number, number][] = [];
+    for (let index = this.#firstEndingAfter(start); index < this.#entries.length; index++) {
+      const entry = this.#entries[index]!;
+      if (entry.start >= end) break;
+      if (entry.end > start) found.push([Math.max(start, entry.start), Math.min(end, entry.end)]);
+    }
+    return found;
+  }
+
   #sort(): void {
     if (this.#sorted) return;
     this.#entries.sort((a, b) => a.start - b.start);

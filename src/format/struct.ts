@@ -11,6 +11,8 @@ type StructValue<F extends readonly FieldSpec[]> = { [S in F[number] as S[0]]: V
 export interface Struct<V> {
   readonly name: string;
   readonly byteLength: number;
+  /** In file order. */
+  readonly fields: readonly { readonly name: string; readonly offset: number }[];
   /** Reads a value; `from` must hold `byteLength` bytes from `at`. */
   decode(from: Uint8Array, at?: number): V;
   /** A new buffer; fields that `value` leaves out are zero. */
@@ -38,6 +40,7 @@ export function defineStruct<const F extends readonly FieldSpec[]>(
   return {
     name,
     byteLength,
+    fields: fields.map(([field]) => ({ name: field, offset: offsets.get(field)! })),
     decode(from, at = 0) {
       const source = Buffer.from(from.buffer, from.byteOffset + at, byteLength);
       const value: Record<string, number | bigint | Uint8Array> = {};

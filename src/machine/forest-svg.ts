@@ -2,6 +2,7 @@
 // script, no link, nothing fetched; names are strangers' words, and only ever text.
 import { SECTOR_BYTES } from '../core/units.ts';
 import { showText } from '../format/plain-text.ts';
+import { xmlText } from '../format/xml-text.ts';
 import type { Forest } from './forest.ts';
 import { gravestOf, MOST_RAILS, nameInForest, treeRows, usersOf, type TreeRow } from './forest-tree.ts';
 
@@ -93,15 +94,4 @@ function lettersOf(text: string): number {
   let letters = 0;
   for (const character of text) letters += character.codePointAt(0)! >= 0x1100 ? 2 : 1;
   return letters;
-}
-
-/** Text of XML 1.0: marks escaped, and no character that it does not allow. */
-function xmlText(text: string): string {
-  return text
-    .replace(/(?![\n\t])\p{Cc}|\p{Surrogate}|[\ufffe\uffff]/gu, '\ufffd')
-    .replaceAll('&', '&amp;')
-    .replaceAll('<', '&lt;')
-    .replaceAll('>', '&gt;')
-    .replaceAll('"', '&quot;')
-    .replaceAll("'", '&#39;');
 }

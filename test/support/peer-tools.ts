@@ -26,17 +26,14 @@ const PACKAGES = {
   img_cat: 'sleuthkit',
   fls: 'sleuthkit',
   icat: 'sleuthkit',
-  mke2fs: 'e2fsprogs',
   'mkfs.fat': 'dosfstools',
   mcopy: 'mtools',
-  mmd: 'mtools',
   hexdump: 'bsdextrautils',
+  chromium: 'chromium',
   uuidgen: 'uuid-runtime',
   hashdeep: 'hashdeep',
   md5sum: 'coreutils',
   sha256sum: 'coreutils',
-  icat: 'sleuthkit',
-  hexdump: 'bsdextrautils',
 } as const;
 
 export type PeerName = keyof typeof PACKAGES;

@@ -15,6 +15,8 @@ const PIECE = 1 << 16;
 export const run: CommandModule['run'] = async (args, context) => {
   const target = args.text('to');
   if (target === undefined && args.text('as') !== undefined) throw usageError('diff: --as goes with -o FILE');
+  const by = args.text('by');
+  if (by !== undefined && target !== undefined) throw usageError('diff: --by lists, it does not go with -o');
   const { pairs, alone, options } = await pairsOf(args, context);
   const several = pairs.length + alone.length > 1;
   if (target !== undefined) {
@@ -33,7 +35,13 @@ export const run: CommandModule['run'] = async (args, context) => {
   for (const [index, pair] of pairs.entries()) {
     if (asList && index > 0) await toStdout(',\n');
     if (several && context.format === 'human') await context.stdout.line(`${pair.node}:`);
-    await withPair(pair, options, (a, b) => {
+    await withPair(pair, options, async (a, b) => {
+      if (by !== undefined) {
+        const { diffByFile, diffByPartition } = await import('../diff-by.ts');
+        return by === 'file'
+          ? diffByFile(a, b, pair.node, context)
+          : diffByPartition(a, b, pair.node, context);
+      }
       const printer = printerFor(context.format, a, b, pair.node);
       return context.withProgress((task) => list(a, b, printer, toStdout, { ...task, fs: context.store }));
     });
