@@ -1,5 +1,6 @@
 // `npm run bench`: qemu-img and vmdkit on the same files, alternating, in one run; ratios, never absolute times.
-// Writes docs/performance.md. `--quick` uses a small disk and few rounds: to see that it works, not to judge by.
+// Writes docs/performance.md, anew after each case, so that a run that is stopped leaves what it measured. `--quick` uses
+// a small disk and few rounds: to see that it works, not to judge by. `--rounds N` is for machines that are slow.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -9,10 +10,12 @@ import { makeImages, run } from './images.js';
 import { makeServedImages } from './serving.js';
 
 const quick = process.argv.includes('--quick');
-const rounds = quick ? 3 : 5;
+const asked = Number(process.argv[process.argv.indexOf('--rounds') + 1]);
+const rounds = process.argv.includes('--rounds') && asked >= 1 ? asked : quick ? 3 : 5;
 /** A case that has taken this long is not run more than three times. */
 const LONG_MS = 20_000;
 const sizeMiB = quick ? 512 : 8192;
+const pageFile = fileURLToPath(new URL('../docs/performance.md', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'vmdkit-bench-'));
 
 try {
@@ -25,13 +28,8 @@ try {
     const row = measure(each);
     rows.push(row);
     console.log(`${row.title}: ${row.ratio.toFixed(1)} (asked for ${row.target})`);
+    if (!quick) writeFileSync(pageFile, page(rows, peer));
   }
-  const depth = relative(rows, 'random reads of 4 KiB, depth 32', 'random reads of 4 KiB, depth 1');
-  console.log(
-    `random reads, depth 32 against depth 1: ${depth.toFixed(1)} times the time (asked for at most 1.5)`,
-  );
-  if (!quick)
-    writeFileSync(fileURLToPath(new URL('../docs/performance.md', import.meta.url)), page(rows, depth, peer));
 } finally {
   rmSync(folder, { recursive: true, force: true });
 }
@@ -61,12 +59,14 @@ function median(values) {
   return values.sort((a, b) => a - b)[Math.floor(values.length / 2)];
 }
 
+/** How much longer the one takes than the other; undefined while either is not measured. */
 function relative(rows, deep, shallow) {
-  const of = (title) => rows.find((row) => row.title.endsWith(title)).oursMs;
-  return of(deep) / of(shallow);
+  const of = (title) => rows.find((row) => row.title.endsWith(title))?.oursMs;
+  return of(shallow) === undefined || of(deep) === undefined ? undefined : of(deep) / of(shallow);
 }
 
-function page(rows, depth, peer) {
+function page(rows, peer) {
+  const depth = relative(rows, 'random reads of 4 KiB, depth 32', 'random reads of 4 KiB, depth 1');
   const lines = rows.map(
     ({ title, target, peerMs, oursMs, ratio }) =>
       `| ${title} | ${(peerMs / 1000).toFixed(2)} | ${(oursMs / 1000).toFixed(2)} | ${ratio.toFixed(1)} | ${target === 0 ? '–' : `≥ ${target}`} |`,
@@ -85,7 +85,7 @@ monolithicSparse; chains over it have 600 scattered 64 KiB grains in every link.
 | --- | --- | --- | --- | --- |
 ${lines.join('\n')}
 
-Random reads at depth 32 take ${depth.toFixed(1)} times as long as at depth 1 (asked for: at most 1.5), start of Node included.
+Random reads at depth 32 take ${depth?.toFixed(1) ?? '–'} times as long as at depth 1 (asked for: at most 1.5), start of Node included.
 
 Short of what was asked for in this run: ${short.length === 0 ? 'nothing' : short.join('; ')}.
 `;
