@@ -23,18 +23,18 @@ import { shownPath } from '../shown-path.ts';
 const MOST_PLAN_BYTES = 256 << 20;
 const WAYS = ['plan', 'repair', 'undo'] as const;
 
-/** Whether one of the three was asked for. @throws VmdkError `usage` when more than one was. */
-export function wantsRepair(args: Arguments): boolean {
+/** @throws VmdkError `usage` unless one of the three was asked for, with what goes with it. */
+function assertOneWay(args: Arguments): void {
   const given = WAYS.filter((name) => args.text(name) !== undefined);
   if (given.length > 1) throw usageError(`--${given[0]} and --${given[1]} do not go together`);
   if (args.flag('fit-cid') && given[0] !== 'plan')
     throw usageError('--fit-cid goes with --plan', 'What a plan decided is carried out with it.');
   if (args.text('undo-record') !== undefined && given[0] !== 'repair')
     throw usageError('--undo-record goes with --repair');
-  return given.length > 0;
 }
 
 export async function runRepair(args: Arguments, context: CommandContext): Promise<number> {
+  assertOneWay(args);
   if (args.text('plan') !== undefined) return runPlan(args, context, args.text('plan')!);
   const disk = args.operand('DISK');
   const chain = await chainOptionsOf(args, context);

@@ -8,15 +8,17 @@ import { EXIT } from '../failure.ts';
 import { plural, sizeText } from '../numbers.ts';
 import type { Paint } from '../output.ts';
 import { shownPath } from '../shown-path.ts';
-import { runRepair, wantsRepair } from './check-repair.ts';
 
+const REPAIR_OPTIONS = ['plan', 'repair', 'undo', 'fit-cid', 'undo-record'] as const;
 /** Findings shown of one code, unless --verbose asks for all. */
 const SHOWN_PER_CODE = 10;
 const SEVERITIES = ['error', 'warning', 'info'] as const;
 const COLOURS = { error: 'red', warning: 'yellow', info: 'dim' } as const;
 
 export const run: CommandModule['run'] = async (args, context) => {
-  if (wantsRepair(args)) return runRepair(args, context);
+  // Most checks repair nothing, and what that takes is a good part of the command.
+  if (REPAIR_OPTIONS.some((name) => args.flag(name)))
+    return (await import('./check-repair.ts')).runRepair(args, context);
   const options = await chainOptionsOf(args, context);
   const wanted = { chain: args.flag('chain'), deep: args.flag('deep') };
   const report = await context.withProgress((task) =>
