@@ -1,5 +1,5 @@
-// What tells volumes apart that have no boot sector of Microsoft's FAT32 kind: FAT16's tail, NTFS, ext4, Linux swap. Only
-// the fields that such a head begins with. Names after fatgen103, the Linux kernel (ext4.h, swap.h) and ntfs-3g (layout.h).
+// What tells volumes apart that have no boot sector of Microsoft's FAT32 kind: FAT16's tail, NTFS, Linux swap (ext has a file of its own, ext.ts). Only
+// the fields that such a head begins with. Names after fatgen103, the Linux kernel (swap.h) and ntfs-3g (layout.h).
 import { defineStruct } from './struct.ts';
 
 /** What FAT12 and FAT16 have from byte 36 of their boot sector on, where FAT32 has more. */
@@ -29,44 +29,6 @@ export const NtfsTail = defineStruct('NtfsTail', 44, [
   ['volume_serial_number', 'u64'],
 ]);
 export const NTFS_TAIL_AT = 36;
-
-/** The beginning of an ext superblock, which stands at byte 1024. */
-export const ExtSuperblock = defineStruct('ext4_super_block', 136, [
-  ['s_inodes_count', 'u32'],
-  ['s_blocks_count', 'u32'],
-  ['s_r_blocks_count', 'u32'],
-  ['s_free_blocks_count', 'u32'],
-  ['s_free_inodes_count', 'u32'],
-  ['s_first_data_block', 'u32'],
-  ['s_log_block_size', 'u32'],
-  ['s_log_cluster_size', 'u32'],
-  ['s_blocks_per_group', 'u32'],
-  ['s_clusters_per_group', 'u32'],
-  ['s_inodes_per_group', 'u32'],
-  ['s_mtime', 'u32'],
-  ['s_wtime', 'u32'],
-  ['s_mnt_count', 'u16'],
-  ['s_max_mnt_count', 'u16'],
-  ['s_magic', 'u16'],
-  ['s_state', 'u16'],
-  ['s_errors', 'u16'],
-  ['s_minor_rev_level', 'u16'],
-  ['s_lastcheck', 'u32'],
-  ['s_checkinterval', 'u32'],
-  ['s_creator_os', 'u32'],
-  ['s_rev_level', 'u32'],
-  ['s_def_resuid', 'u16'],
-  ['s_def_resgid', 'u16'],
-  ['s_first_ino', 'u32'],
-  ['s_inode_size', 'u16'],
-  ['s_block_group_nr', 'u16'],
-  ['s_feature_compat', 'u32'],
-  ['s_feature_incompat', 'u32'],
-  ['s_feature_ro_compat', 'u32'],
-  ['s_uuid', 16],
-  ['s_volume_name', 16],
-]);
-export const EXT_SUPERBLOCK_AT = 1024;
 
 /** The header of a swap area, at byte 1024 of its first page; the page ends with `SWAPSPACE2`. */
 export const SwapHeader = defineStruct('swap_header', 44, [
