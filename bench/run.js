@@ -1,6 +1,7 @@
 // `npm run bench`: qemu-img and vmdkit on the same files, alternating, in one run; ratios, never absolute times.
 // Writes docs/performance.md, anew after each case, so that a run that is stopped leaves what it measured. `--quick` uses
-// a small disk and few rounds: to see that it works, not to judge by. `--rounds N` is for machines that are slow.
+// a small disk and few rounds: to see that it works, not to judge by. `--rounds N` is for machines that are slow, and
+// `--only TEXT` for a few cases, by their titles; the page is written only of whole runs with the large disk.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -10,8 +11,8 @@ import { makeImages, run } from './images.js';
 import { makeServedImages } from './serving.js';
 
 const quick = process.argv.includes('--quick');
-const asked = Number(process.argv[process.argv.indexOf('--rounds') + 1]);
-const rounds = process.argv.includes('--rounds') && asked >= 1 ? asked : quick ? 3 : 5;
+const rounds = Number(valueOf('--rounds') ?? (quick ? 3 : 5));
+const only = valueOf('--only');
 /** A case that has taken this long is not run more than three times. */
 const LONG_MS = 20_000;
 const sizeMiB = quick ? 512 : 8192;
@@ -25,13 +26,19 @@ try {
   await makeServedImages(folder, quick);
   const rows = [];
   for (const each of benchCases(folder, sizeMiB)) {
+    if (only !== undefined && !each.title.includes(only)) continue;
     const row = measure(each);
     rows.push(row);
     console.log(`${row.title}: ${row.ratio.toFixed(1)} (asked for ${row.target})`);
-    if (!quick) writeFileSync(pageFile, page(rows, peer));
+    if (!quick && only === undefined) writeFileSync(pageFile, page(rows, peer));
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
+}
+
+function valueOf(option) {
+  const at = process.argv.indexOf(option);
+  return at < 0 ? undefined : process.argv[at + 1];
 }
 
 /** Medians of alternating runs, after one of each that is not counted; of three where runs are long. */
