@@ -145,7 +145,7 @@ export {
   type Difference,
   type DifferenceOptions,
 } from './operations/differences.ts';
-export { hashContents } from './operations/content-hash.ts';
+export { hashContents, hashSparse, type SparseBytes } from './operations/content-hash.ts';
 export { writePatch, type DifferenceWritten, type PatchWritten } from './operations/write-patch.ts';
 export { applyPatch, type ApplyOptions, type PatchApplied } from './operations/apply-patch.ts';
 export { createDifferenceDelta, type DifferenceDeltaOptions } from './operations/difference-delta.ts';
@@ -377,6 +377,7 @@ export { bytes, SECTOR_BYTES, sectors, type Bytes, type Sectors } from './core/u
 // Examining: evidence that is only read, and what it is.
 export { gatherEvidence, type Evidence, type EvidenceItem } from './examine/evidence.ts';
 export type { EvidenceOptions, EvidenceResult, EvidenceState } from './examine/evidence.ts';
+export { digestFile, type FileDigest, type FileHashing } from './examine/file-digest.ts';
 export { ALGORITHMS, parseAlgorithm, type Algorithm, type DigestSet } from './examine/digests.ts';
 export { hashBytes, hashFile, ownData, wholeDisk, wholeFile } from './examine/hash-bytes.ts';
 export type { ByteStretch, HashBytesOptions, HashedBytes, HashedSource } from './examine/hash-bytes.ts';

@@ -1,15 +1,22 @@
 // The record of a run on evidence, as it is written and signed. Rule: all times are UTC, with all the digits that the
 // file system has.
 import type { EvidenceItem, EvidenceState } from '../examine/evidence.ts';
+import type { FileDigest, FileHashing } from '../examine/file-digest.ts';
 import type { FileTimes } from '../storage/file-store.ts';
 
-export interface RecordedState {
+/** One of them, or none. */
+export interface RecordedDigest {
+  readonly sha256?: string;
+  /** Of the blocks of 64 KiB that are not zeros, each behind its number. */
+  readonly 'sparse-sha256'?: string;
+}
+
+export interface RecordedState extends RecordedDigest {
   readonly size?: number;
   readonly modified?: string;
   readonly changed?: string;
   readonly accessed?: string;
   readonly created?: string;
-  readonly sha256?: string;
 }
 
 export interface RecordedItem {
@@ -32,6 +39,8 @@ export interface RunRecord {
   readonly platform: string;
   readonly started: string;
   readonly ended: string;
+  /** What was asked for; which of the two it is for a file stands there. */
+  readonly 'manifest-hash': FileHashing | 'none';
   readonly examiner?: string;
   readonly case?: string;
   readonly 'exit-code': number;
@@ -45,7 +54,7 @@ export interface RunRecord {
   /** What the command printed on stdout. */
   readonly output: { readonly bytes: number; readonly sha256: string };
   /** Files that it wrote. */
-  readonly results: readonly { readonly filename: string; readonly size: number; readonly sha256?: string }[];
+  readonly results: readonly (RecordedDigest & { readonly filename: string; readonly size: number })[];
 }
 
 export function itemJson({ path, before, after, changed, accessed }: EvidenceItem): RecordedItem {
@@ -58,12 +67,17 @@ export function itemJson({ path, before, after, changed, accessed }: EvidenceIte
   };
 }
 
-function stateJson({ size, times, sha256 }: EvidenceState): RecordedState {
+function stateJson({ size, times, ...digest }: EvidenceState): RecordedState {
   return {
     ...(size === undefined ? {} : { size }),
     ...(times === undefined ? {} : timesJson(times)),
-    ...(sha256 === undefined ? {} : { sha256 }),
+    ...digestJson(digest),
   };
+}
+
+export function digestJson({ sha256, sparseSha256 }: FileDigest): RecordedDigest {
+  if (sha256 !== undefined) return { sha256 };
+  return sparseSha256 === undefined ? {} : { 'sparse-sha256': sparseSha256 };
 }
 
 function timesJson({ modified, changed, accessed, created }: FileTimes) {

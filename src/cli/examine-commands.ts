@@ -23,6 +23,11 @@ export const EXAMINE_COMMANDS: readonly CommandSpec[] = [
           'also a hash of the blocks that are not zeros, which costs no more than the data (see below)',
       },
       {
+        name: 'sparse-only',
+        summary:
+          'that hash alone, of each file as well, and pieces where asked for: nothing that takes as long as the disk is large',
+      },
+      {
         name: 'format',
         value: 'FORMAT',
         choices: ['sum', 'tag', 'hashdeep', 'dfxml'],
@@ -42,6 +47,7 @@ export const EXAMINE_COMMANDS: readonly CommandSpec[] = [
     ],
     notes: [
       'The merged content has the hash of `vmdkit convert DISK DISK.raw` and of `qemu-img convert -O raw`. Holes are hashed as zeros without being read; yet a terabyte of zeros takes as long to hash as one of data. --sparse gives SHA-256 over the blocks of 64 KiB that are not all zero, each with its number before it: two disks that read the same have the same.',
+      'Of 62 TiB that are nearly all holes: --sparse-only --piece 64M --output ndjson. A piece of nothing but zeros is hashed once, however many there are.',
       'A link has as its own data the sectors that it answers itself, one after the other. In sum files stand the merged content and the files, which is what there is to check.',
     ],
     load: () => import('./commands/hash.ts'),

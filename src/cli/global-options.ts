@@ -78,6 +78,13 @@ export const EVIDENCE_OPTIONS: readonly OptionSpec[] = [
     summary:
       'write a record of this run: version, arguments, host, times (UTC), and every file opened with size, times and SHA-256 before and after',
   },
+  {
+    name: 'manifest-hash',
+    value: 'HOW',
+    choices: ['auto', 'whole', 'sparse', 'none'],
+    summary:
+      'what of each file is hashed for it: all; the blocks that are not zeros; or (default auto) all, but for files with more than 16 GiB of holes. The record says which',
+  },
   { name: 'examiner', value: 'NAME', summary: 'who examines, for the record' },
   { name: 'case', value: 'TEXT', summary: 'number or name of the case, for the record' },
   { name: 'beside-evidence', summary: 'let results go into a folder that holds evidence' },

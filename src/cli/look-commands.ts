@@ -99,7 +99,13 @@ export const LOOK_COMMANDS: readonly CommandSpec[] = [
     options: [
       { name: 'to', short: 'o', value: 'FILE', summary: 'the page: one HTML file, without scripts' },
       { name: 'title', value: 'TEXT', summary: 'what it is called' },
-      { name: 'no-hashes', summary: 'leave out the hashes: nothing but structures is read' },
+      {
+        name: 'hashes',
+        value: 'HOW',
+        choices: ['auto', 'whole', 'sparse', 'none'],
+        summary:
+          'of contents and files: whole; without their zeros; none, which reads structures alone; or (default auto) whole, but for what has more than 16 GiB of zeros',
+      },
     ],
     opensDisks: true,
     evidence: 'always',

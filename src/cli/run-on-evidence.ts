@@ -5,10 +5,11 @@ import { hostname, userInfo } from 'node:os';
 import { dirname } from 'node:path';
 import { VmdkError } from '../core/errors.ts';
 import { gatherEvidence, type Evidence, type EvidenceItem } from '../examine/evidence.ts';
+import type { FileHashing } from '../examine/file-digest.ts';
 import type { CommandDeclaration } from './command.ts';
 import type { CommandModule } from './command-module.ts';
 import type { CommandContext } from './context.ts';
-import { itemJson, type RunRecord } from './evidence-record.ts';
+import { digestJson, itemJson, type RunRecord } from './evidence-record.ts';
 import { exitCodeOf, failureJson } from './failure.ts';
 import { plural } from './numbers.ts';
 import type { Output } from './output.ts';
@@ -28,7 +29,7 @@ export async function runOnEvidence(run: Run, outer: CommandContext): Promise<nu
   const manifest = args.text('manifest');
   const started = new Date();
   const evidence = gatherEvidence(outer.store, {
-    hashes: manifest !== undefined,
+    hashes: manifest === undefined ? undefined : hashingOf(args.text('manifest-hash')),
     besideEvidence: args.flag('beside-evidence'),
     signal: outer.signal,
   });
@@ -64,10 +65,10 @@ export async function runOnEvidence(run: Run, outer: CommandContext): Promise<nu
       files: items.filter(({ kind }) => kind === 'file').map(itemJson),
       folders: items.filter(({ kind }) => kind === 'folder').map(itemJson),
       output: sum(),
-      results: (await evidence.results()).map(({ path, size, sha256 }) => ({
+      results: (await evidence.results()).map(({ path, size, ...digest }) => ({
         filename: path,
         size,
-        ...(sha256 === undefined ? {} : { sha256 }),
+        ...digestJson(digest),
       })),
     };
     await writeManifest(manifest, record, evidence, outer);
@@ -102,9 +103,15 @@ async function recordOf({ args, argv }: Run, started: Date, context: CommandCont
     platform: `${process.platform} ${process.arch}, Node ${process.versions.node}`,
     started: started.toISOString(),
     ended: new Date().toISOString(),
+    'manifest-hash': hashingOf(args.text('manifest-hash')) ?? ('none' as const),
     ...(examiner === undefined ? {} : { examiner }),
     ...(name === undefined ? {} : { case: name }),
   };
+}
+
+/** Undefined when nothing is to be hashed. */
+export function hashingOf(how = 'auto'): FileHashing | undefined {
+  return how === 'whole' || how === 'sparse' || how === 'auto' ? how : undefined;
 }
 
 /** Some containers have a user without a name. */
@@ -126,8 +133,10 @@ async function writeManifest(
   await evidence.outputs.replace(path, text);
   const sha256 = createHash('sha256').update(text).digest('hex');
   const state = record.unchanged ? 'unchanged' : 'NOT unchanged';
+  const sparse = record.files.filter(({ before }) => before['sparse-sha256'] !== undefined).length;
+  const said = sparse === 0 ? '' : ` (${sparse} hashed without their zeros: sparse-sha256)`;
   context.talk(
-    `${shownPath(path)}: ${plural(record.files.length, 'file')} of evidence ${state}; SHA-256 of this manifest:\n  ${sha256}`,
+    `${shownPath(path)}: ${plural(record.files.length, 'file')} of evidence ${state}${said}; SHA-256 of this manifest:\n  ${sha256}`,
   );
 }
 

@@ -11,22 +11,20 @@ import type {
   WritableFile,
 } from '../storage/file-store.ts';
 import { isUrl } from '../storage/place-names.ts';
-import { hashFile } from './hash-bytes.ts';
+import { digestFile, type FileDigest, type FileHashing } from './file-digest.ts';
 
 export interface EvidenceOptions extends TaskOptions {
-  /** Hash every file when it is first opened and again at the end. Default false: sizes and times only. */
-  readonly hashes?: boolean | undefined;
+  /** Hash every file when it is first opened and again at the end, and how. Left out: sizes and times only. */
+  readonly hashes?: FileHashing | undefined;
   /** Let results go into folders that hold evidence. Files of the evidence are never replaced. Default false. */
   readonly besideEvidence?: boolean | undefined;
 }
 
 /** A file or folder at one moment. Times in nanoseconds since the epoch; missing where the store knows none. */
-export interface EvidenceState {
+export interface EvidenceState extends FileDigest {
   /** Bytes; of a file. */
   readonly size?: number;
   readonly times?: FileTimes;
-  /** Hexadecimal. */
-  readonly sha256?: string;
 }
 
 export interface EvidenceItem {
@@ -42,12 +40,11 @@ export interface EvidenceItem {
   readonly accessed: boolean;
 }
 
-export interface EvidenceResult {
+/** With its digest where `hashes` asks for it. */
+export interface EvidenceResult extends FileDigest {
   readonly path: string;
   /** Bytes. */
   readonly size: number;
-  /** Hexadecimal; with `hashes`. */
-  readonly sha256?: string;
 }
 
 export interface Evidence {
@@ -133,7 +130,9 @@ export function gatherEvidence(inner: FileStore, options: EvidenceOptions = {}):
       for (const path of [...made].sort()) {
         const place = await resolvedIfThere(inner, path);
         if (place?.kind !== 'file') continue;
-        const hashed = options.hashes === true ? await sha256Of(inner, path, { ...options, ...task }) : {};
+        const { hashes } = options;
+        const hashed =
+          hashes === undefined ? {} : await digestFile(inner, path, hashes, { ...options, ...task });
         found.push({ path, size: place.size, ...hashed });
       }
       return found;
@@ -160,8 +159,8 @@ async function record(
     ...(kind === 'file' ? { size } : {}),
     ...(times === undefined ? {} : { times }),
   };
-  if (options.hashes !== true) return { path, kind, before: state };
-  return { path, kind, before: { ...state, ...(await sha256Of(store, path, options)) } };
+  if (options.hashes === undefined) return { path, kind, before: state };
+  return { path, kind, before: { ...state, ...(await digestFile(store, path, options.hashes, options)) } };
 }
 
 /** A server tells one time of three at best: none of a URL. */
@@ -169,9 +168,16 @@ async function timesOf(store: FileStore, path: string): Promise<FileTimes | unde
   return isUrl(path) ? undefined : store.times?.(path);
 }
 
-async function sha256Of(store: FileStore, path: string, task: TaskOptions): Promise<{ sha256: string }> {
-  const { digests } = await hashFile(store, path, ['sha256'], task);
-  return { sha256: digests.sha256! };
+/** As it was hashed before, so that the two can be compared. */
+function digestAgain(
+  store: FileStore,
+  path: string,
+  { sha256, sparseSha256 }: FileDigest,
+  task: TaskOptions,
+): Promise<FileDigest> {
+  if (sha256 !== undefined) return digestFile(store, path, 'whole', task);
+  if (sparseSha256 !== undefined) return digestFile(store, path, 'sparse', task);
+  return Promise.resolve({});
 }
 
 async function compareNow(
@@ -183,7 +189,7 @@ async function compareNow(
   if (place === undefined || place.kind !== kind) {
     return { path, kind, before, after: undefined, changed: true, accessed: false };
   }
-  const hashed = before.sha256 === undefined ? {} : await sha256Of(store, path, options);
+  const hashed = await digestAgain(store, path, before, options);
   const times = await timesOf(store, path);
   const after: EvidenceState = {
     ...(kind === 'file' ? { size: place.size } : {}),
@@ -193,6 +199,7 @@ async function compareNow(
   const changed =
     before.size !== after.size ||
     before.sha256 !== after.sha256 ||
+    before.sparseSha256 !== after.sparseSha256 ||
     before.times?.modified !== times?.modified ||
     before.times?.changed !== times?.changed;
   return { path, kind, before, after, changed, accessed: before.times?.accessed !== times?.accessed };

@@ -5,6 +5,7 @@ import type { TaskOptions } from '../core/task.ts';
 import { hashContents } from '../operations/content-hash.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { Algorithm, DigestSet } from './digests.ts';
+import { digestFile } from './file-digest.ts';
 import { hashBytes, hashFile, ownData, wholeDisk, type HashedBytes } from './hash-bytes.ts';
 import { createPieceDigester, type PieceHash } from './piece-digests.ts';
 
@@ -21,12 +22,17 @@ export interface HashDiskOptions extends TaskOptions {
   readonly linksOnly?: boolean | undefined;
   /** Also the hash that costs only data: see `hashContents`. */
   readonly sparse?: boolean | undefined;
+  /** Leave out every hash of zeros: of files as well there is the sparse hash alone, of the merged content its pieces. */
+  readonly sparseOnly?: boolean | undefined;
 }
 
 export interface FileHash {
   readonly path: string;
   readonly size: number;
+  /** Empty with `sparseOnly`. */
   readonly digests: DigestSet;
+  /** With `sparseOnly`. */
+  readonly sparseSha256?: string;
 }
 
 export interface LinkHash {
@@ -41,7 +47,7 @@ export interface LinkHash {
 }
 
 export interface DiskHash {
-  /** Missing with `linksOnly`. */
+  /** Missing with `linksOnly` and `sparseOnly`. */
   readonly merged?: HashedBytes;
   /** SHA-256 of the blocks that are not all zero, with their numbers; with `sparse`. */
   readonly sparse?: string;
@@ -50,7 +56,7 @@ export interface DiskHash {
 
 /** Owns nothing: the chain stays open. */
 export async function hashDisk(chain: Chain, options: HashDiskOptions): Promise<DiskHash> {
-  const { algorithms, pieceBytes, onPiece = () => undefined } = options;
+  const { algorithms, pieceBytes, sparseOnly = false, onPiece = () => undefined } = options;
   const task = { signal: options.signal, onProgress: options.onProgress };
   const links: LinkHash[] = [];
   if (options.perLink === true) {
@@ -60,7 +66,7 @@ export async function hashDisk(chain: Chain, options: HashDiskOptions): Promise<
       const paths = [...new Set([link.path, ...link.extents.flatMap(({ extent }) => extent.path ?? [])])];
       const files: FileHash[] = [];
       for (const path of paths) {
-        const file = known.get(path) ?? (await fileHash(options.fs, path, algorithms, task));
+        const file = known.get(path) ?? (await fileHash(path, options, task));
         known.set(path, file);
         files.push(file);
       }
@@ -68,10 +74,11 @@ export async function hashDisk(chain: Chain, options: HashDiskOptions): Promise<
     }
   }
   const pieces = pieceBytes === undefined ? undefined : createPieceDigester(algorithms, pieceBytes, onPiece);
-  const merged =
-    options.linksOnly === true
-      ? undefined
-      : await hashBytes(wholeDisk(chain), algorithms, { ...task, pieces });
+  const passes = options.linksOnly !== true && (!sparseOnly || pieces !== undefined);
+  const passed = passes
+    ? await hashBytes(wholeDisk(chain), sparseOnly ? [] : algorithms, { ...task, pieces })
+    : undefined;
+  const merged = sparseOnly ? undefined : passed;
   const sparse = options.sparse === true ? (await hashContents(chain, task)).toString('hex') : undefined;
   return {
     ...(merged === undefined ? {} : { merged }),
@@ -81,11 +88,14 @@ export async function hashDisk(chain: Chain, options: HashDiskOptions): Promise<
 }
 
 async function fileHash(
-  store: FileStore,
   path: string,
-  algorithms: readonly Algorithm[],
+  { fs, algorithms, sparseOnly }: HashDiskOptions,
   task: TaskOptions,
 ): Promise<FileHash> {
-  const { digests, bytes } = await hashFile(store, path, algorithms, task);
+  if (sparseOnly === true) {
+    const { size } = await fs.resolve(path);
+    return { path, size, digests: {}, ...(await digestFile(fs, path, 'sparse', task)) };
+  }
+  const { digests, bytes } = await hashFile(fs, path, algorithms, task);
   return { path, size: bytes, digests };
 }

@@ -23,24 +23,36 @@ export function createPieceDigester(
   pieceBytes: number,
   onPiece: (piece: PieceHash) => Promise<void> | undefined,
 ): PieceDigester {
-  let [start, filled] = [0, 0];
+  let start = 0;
+  /** Bytes of the piece so far, and how many zeros at its beginning are yet to be hashed: all, as a rule. */
+  let [filled, waiting] = [0, 0];
   let hashes = begin(algorithms);
   let ofZeros: DigestSet | undefined;
   const emit = async (length: number, digests: DigestSet): Promise<void> => {
+    [filled, waiting] = [0, 0];
     await onPiece({ start, length, digests });
     start += length;
   };
   const close = async (): Promise<void> => {
+    hashWaiting();
     const digests = finish(algorithms, hashes);
-    const length = filled;
     hashes = begin(algorithms);
-    filled = 0;
-    await emit(length, digests);
+    await emit(filled, digests);
+  };
+  const hashZeros = (bytes: number): void => {
+    eachZeros(bytes, (piece) => {
+      for (const hash of hashes) hash.update(piece);
+    });
+  };
+  const hashWaiting = (): void => {
+    hashZeros(waiting);
+    waiting = 0;
   };
   return {
     async update(data) {
       for (let at = 0; at < data.length;) {
-        const part = data.subarray(at, Math.min(data.length, at + pieceBytes - filled));
+        const part = data.subarray(at, at + pieceBytes - filled);
+        hashWaiting();
         for (const hash of hashes) hash.update(part);
         filled += part.length;
         at += part.length;
@@ -49,19 +61,15 @@ export function createPieceDigester(
     },
     async zeros(bytes) {
       for (let left = bytes; left > 0;) {
-        if (filled === 0 && left >= pieceBytes) {
-          ofZeros ??= zeroDigests(algorithms, pieceBytes);
-          await emit(pieceBytes, ofZeros);
-          left -= pieceBytes;
-          continue;
-        }
         const length = Math.min(left, pieceBytes - filled);
-        eachZeros(length, (piece) => {
-          for (const hash of hashes) hash.update(piece);
-        });
+        if (filled === waiting) waiting += length;
+        else hashZeros(length);
         filled += length;
         left -= length;
-        if (filled === pieceBytes) await close();
+        if (waiting === pieceBytes) {
+          ofZeros ??= zeroDigests(algorithms, pieceBytes);
+          await emit(pieceBytes, ofZeros);
+        } else if (filled === pieceBytes) await close();
       }
     },
     async end() {

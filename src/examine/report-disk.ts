@@ -1,21 +1,27 @@
 // The facts about one disk of a report: its chain, what check finds, what is where, partitions and hashes. A disk that
 // does not open is described as far as it can be.
+import type { Chain } from '../chain/chain.ts';
 import { openChain } from '../chain/open-chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
 import { isVmdkError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { checkDisk } from '../operations/check-disk.ts';
+import { hashContents } from '../operations/content-hash.ts';
 import { describeChain, describeLinks } from '../operations/describe-chain.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { allocationOf } from './allocation.ts';
 import { findFileSystems, type FoundVolume } from './find-file-systems.ts';
-import { hashBytes, hashFile, wholeDisk } from './hash-bytes.ts';
-import type { ReportDisk, ReportFile, ReportVolume } from './report-facts.ts';
+import { digestFile, MOST_ZEROS, type FileHashing } from './file-digest.ts';
+import { hashBytes, wholeDisk } from './hash-bytes.ts';
+import type { Allocation, ReportDisk, ReportFile, ReportVolume } from './report-facts.ts';
 
 export interface ReportOptions extends ChainOptions, TaskOptions {
-  /** MD5 and SHA-256 of the contents, SHA-256 of every file: reads everything that is there. */
-  readonly hashes: boolean;
+  /**
+   * MD5 and SHA-256 of the contents, SHA-256 of every file, or of both the sparse hash: reads everything that is there.
+   * Undefined: nothing of that.
+   */
+  readonly hashes: FileHashing | undefined;
 }
 
 /** `name` is what the report calls it. @throws VmdkError when the file is no disk at all. */
@@ -34,20 +40,34 @@ export async function reportDisk(name: string, path: string, options: ReportOpti
       ...table.findings,
       ...volumes.flatMap(({ fileSystem }) => fileSystem?.findings ?? []),
     ];
-    const hashed = options.hashes
-      ? await hashBytes(wholeDisk(opened), ['md5', 'sha256'], options)
-      : undefined;
+    const allocation = await allocationOf(opened, options);
+    const hashes = await contentHashes(opened, allocation, options);
     return {
       ...base,
       findings,
-      allocation: await allocationOf(opened, options),
-      ...(hashed === undefined ? {} : { hashes: hashed.digests as Record<string, string> }),
+      allocation,
+      ...(hashes === undefined ? {} : { hashes }),
       'partition-scheme': table.scheme,
       volumes: volumes.map(volumeOf),
     };
   } finally {
     await opened.close();
   }
+}
+
+async function contentHashes(
+  chain: Chain,
+  { links }: Allocation,
+  options: ReportOptions,
+): Promise<Record<string, string> | undefined> {
+  const { hashes } = options;
+  if (hashes === undefined) return undefined;
+  const data = links.reduce((sum, link) => sum + link.data, 0);
+  const zeros = chain.capacity * SECTOR_BYTES - data;
+  if (hashes === 'sparse' || (hashes === 'auto' && zeros > MOST_ZEROS))
+    return { 'sparse-sha256': (await hashContents(chain, options)).toString('hex') };
+  const { digests } = await hashBytes(wholeDisk(chain), ['md5', 'sha256'], options);
+  return { ...digests };
 }
 
 async function checkOf(
@@ -94,10 +114,16 @@ export async function reportFiles(
   const files: ReportFile[] = [];
   for (const filename of [...names].sort()) {
     const { size, modified } = await store.resolve(filename);
-    const hashed = options.hashes ? await hashFile(store, filename, ['sha256'], options) : undefined;
-    const sha256 = hashed?.digests.sha256;
-    const time = new Date(modified).toISOString();
-    files.push({ filename, size, modified: time, ...(sha256 === undefined ? {} : { sha256 }) });
+    const { hashes } = options;
+    const { sha256, sparseSha256 } =
+      hashes === undefined ? {} : await digestFile(store, filename, hashes, options);
+    files.push({
+      filename,
+      size,
+      modified: new Date(modified).toISOString(),
+      ...(sha256 === undefined ? {} : { sha256 }),
+      ...(sparseSha256 === undefined ? {} : { 'sparse-sha256': sparseSha256 }),
+    });
   }
   return files;
 }

@@ -48,7 +48,7 @@ export interface ReportDisk {
   readonly verdict: Verdict | 'not checked';
   readonly findings: readonly Finding[];
   readonly allocation?: Allocation;
-  /** Of the merged contents; missing when they were not asked for. */
+  /** Of the merged contents, `sparse-sha256` alone where these are nearly all zeros; missing when not asked for. */
   readonly hashes?: Readonly<Record<string, string>>;
   readonly 'partition-scheme'?: string;
   readonly volumes?: readonly ReportVolume[];
@@ -90,4 +90,6 @@ export interface ReportFile {
   readonly size: number;
   readonly modified: string;
   readonly sha256?: string;
+  /** In its place for files that are nearly all holes: of the blocks that are not zeros. */
+  readonly 'sparse-sha256'?: string;
 }

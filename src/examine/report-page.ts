@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import type { Finding } from '../core/finding.ts';
 import { xmlText } from '../format/xml-text.ts';
 import { drawAllocation, drawChain, linkClass, LINK_COLOURS } from './report-drawings.ts';
-import type { Allocation, ReportDisk, ReportFacts, ReportMachine } from './report-facts.ts';
+import type { Allocation, ReportDisk, ReportFacts, ReportFile, ReportMachine } from './report-facts.ts';
 
 const STYLE = [
   ':root{color-scheme:light dark;--ink:#111827;--soft:#4b5563;--paper:#ffffff;--line:#d1d5db;--ground:#e5e7eb;--bad:#b00020;--good:#14632f}',
@@ -166,9 +166,13 @@ function partitionPart(disk: ReportDisk, sizeText: SizeText): string {
   return `<h3>Partitions: ${says}</h3>${table(['#No.', '#First sector', '#Size', 'Type or name', 'File system', 'Label'], rows)}`;
 }
 
+const SPARSE_NOTE =
+  'SPARSE-SHA256 is SHA-256 over the blocks of 64 KiB that are not all zero, each behind its number: hashing all the zeros would take hours. It is what <code>vmdkit hash --sparse-only</code> prints.';
+
 function hashPart(hashes: Readonly<Record<string, string>>): string {
   const rows = Object.entries(hashes).map(([name, value]) => [text(name.toUpperCase()), mono(value)]);
-  return `<h3>Hashes of the merged contents</h3>${table(['', ''], rows)}`;
+  const note = hashes['sparse-sha256'] === undefined ? '' : `<p class="soft">${SPARSE_NOTE}</p>`;
+  return `<h3>Hashes of the merged contents</h3>${table(['', ''], rows)}${note}`;
 }
 
 function findingTable(findings: readonly Finding[]): string {
@@ -194,14 +198,17 @@ function timelineSection({ timeline }: ReportFacts): string {
 }
 
 function filesSection({ files }: ReportFacts): string {
-  const rows = files.map(({ filename, size: bytes, modified, sha256 }) => [
-    cell(
-      `<span class="mono">${xmlText(filename)}</span>${sha256 === undefined ? '' : `<br><span class="mono soft">SHA-256 ${xmlText(sha256)}</span>`}`,
-    ),
-    number(bytes.toLocaleString('en')),
-    short(modified),
+  const rows = files.map((file) => [
+    cell(`<span class="mono">${xmlText(file.filename)}</span>${digestPart(file)}`),
+    number(file.size.toLocaleString('en')),
+    short(file.modified),
   ]);
   return `<h2>Manifest</h2>${table(['File', '#Bytes', 'Modified (UTC)'], rows)}`;
+}
+
+function digestPart({ sha256, 'sparse-sha256': sparse }: ReportFile): string {
+  const said = sha256 === undefined ? sparse && `SPARSE-SHA256 ${sparse}` : `SHA-256 ${sha256}`;
+  return said === undefined ? '' : `<br><span class="mono soft">${xmlText(said)}</span>`;
 }
 
 /** A cell, ready to be joined: its content is escaped by whoever makes it. */

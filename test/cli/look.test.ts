@@ -181,7 +181,7 @@ describe('report', () => {
         '',
       ].join('\n'),
     );
-    const facts = await json<ReportFacts>('report', ['report', join(home, 'vm.vmx'), '--no-hashes']);
+    const facts = await json<ReportFacts>('report', ['report', join(home, 'vm.vmx'), '--hashes', 'none']);
     expect(facts.machine).toMatchObject({ name: 'A & B', snapshots: [] });
     expect(facts.disks.map(({ name, verdict }) => [name, verdict])).toEqual([['scsi0:0', 'sound']]);
     expect(facts.machine!.findings.map(({ code }) => code)).toContain('MACHINE-DISK');

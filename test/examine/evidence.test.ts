@@ -28,7 +28,7 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
 
 describe('gatherEvidence', () => {
   it('records every file of a chain, with its hash before and after', async () => {
-    const evidence = gatherEvidence(store, { hashes: true });
+    const evidence = gatherEvidence(store, { hashes: 'whole' });
     const opened = await openChain(chain.leaf, 'read', { fs: evidence.store });
     await opened.close();
     const items = await evidence.conclude();
@@ -64,7 +64,7 @@ describe('gatherEvidence', () => {
   });
 
   it('tells of bytes that somebody else changed, and of a file that went', async () => {
-    const evidence = gatherEvidence(store, { hashes: true });
+    const evidence = gatherEvidence(store, { hashes: 'whole' });
     for (const path of [chain.base, chain.mid]) await (await evidence.store.open(path, 'read')).close();
     const base = await store.open(chain.base, 'update');
     await base.write(Buffer.from([1]), 70_000);

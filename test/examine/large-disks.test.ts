@@ -1,54 +1,148 @@
-// A disk of 2 TiB is examined in bounded memory, in a process of its own: slack, signs, which, and the hashes that cost
-// only data.
+// Disks of 2 TiB and 62 TiB are examined under 300 MiB: every command, with a manifest, one after the other in a process of
+// its own. The peak of all is the peak of each.
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, rmSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Sectors } from '../../src/core/units.ts';
-import { buildCommand } from '../support/command.ts';
-import { sparseDiskWithScatteredGrains } from '../support/large-images.ts';
+import { buildCommand, expectValid } from '../support/command.ts';
+import { seSparseDiskWithScatteredGrains, sparseDiskWithScatteredGrains } from '../support/large-images.ts';
 import { PEAK_MIB } from '../support/peak-memory.ts';
 
 const TIB_SECTORS = 2 ** 31;
 const folder = mkdtempSync(join(tmpdir(), 'vmdkit-examine-'));
-beforeAll(() => buildCommand());
+const out = join(folder, 'results');
+beforeAll(() => {
+  buildCommand();
+  for (const name of ['sparse', 'few', 'huge', 'results']) mkdirSync(join(folder, name));
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
-interface Measured {
+interface Ran {
+  readonly code: number;
+  readonly stdoutBytes: number;
+  /** The end of it. */
+  readonly stdout: string;
+  readonly stderr: string;
   readonly peakMiB: number;
-  readonly items: number;
-  readonly signs: readonly unknown[];
-  readonly ownBytes: number;
-  readonly sparse: string;
 }
 
-/** The engine as built, because Node 20 runs no TypeScript. */
-function examineIn(path: string): Measured {
+/** The command as built, because Node 20 runs no TypeScript. */
+function runInTurn(commands: readonly (readonly string[])[]): Ran[] {
   const script = `
     import { readFileSync } from 'node:fs';
-    import { createNodeFileStore, findSigns, findSlack, hashDisk, openChain, whichLink } from '${new URL('../../dist/index.js', import.meta.url).href}';
-    const fs = createNodeFileStore();
-    const chain = await openChain(process.argv[1], 'read', { fs });
-    let items = 0;
-    await findSlack(chain, { fs, onItem: async () => { items++; } });
-    const signs = await findSigns(fs, { chain });
-    await whichLink(chain, chain.capacity - 1);
-    const hashed = await hashDisk(chain, { fs, algorithms: ['sha256'], perLink: true, linksOnly: true, sparse: true });
-    const ownBytes = hashed.links[0].data.bytes;
-    console.log(JSON.stringify({ peakMiB: ${PEAK_MIB}, items, signs, ownBytes, sparse: hashed.sparse }));`;
-  return JSON.parse(
-    String(execFileSync(process.execPath, ['--input-type=module', '-e', script, path])),
-  ) as Measured;
+    import { PassThrough, Writable } from 'node:stream';
+    import { main } from '${new URL('../../dist/cli/main.js', import.meta.url).href}';
+    const keep = () => {
+      const kept = { bytes: 0, end: '' };
+      const stream = new Writable({ write(piece, _, done) {
+        kept.bytes += piece.length;
+        kept.end = (kept.end + piece.toString()).slice(-100_000);
+        done();
+      } });
+      return { kept, stream };
+    };
+    const ran = [];
+    for (const args of JSON.parse(process.argv[1])) {
+      const [stdout, stderr] = [keep(), keep()];
+      const code = await main([...args, '--progress', 'never'], { stdin: new PassThrough().end(), stdout: stdout.stream, stderr: stderr.stream });
+      ran.push({ code, stdoutBytes: stdout.kept.bytes, stdout: stdout.kept.end, stderr: stderr.kept.end, peakMiB: ${PEAK_MIB} });
+    }
+    console.log(JSON.stringify(ran));`;
+  const args = ['--input-type=module', '-e', script, JSON.stringify(commands)];
+  return JSON.parse(String(execFileSync(process.execPath, args, { maxBuffer: 64 << 20 }))) as Ran[];
+}
+
+/** Runs all that examines, holds every run to its memory, and gives the output of each by its first word. */
+function examine(path: string, manifestOf: string): Map<string, Ran> {
+  const commands = [
+    ['info', path, '--evidence'],
+    ['map', path, '--json', '--evidence'],
+    ['chain', path, '--evidence'],
+    ['check', path, '--chain', '--evidence'],
+    ['which', path, '1T'],
+    ['timeline', path],
+    ['signs', path],
+    ['slack', path, '--manifest', join(out, `${manifestOf}.json`)],
+    ['hash', path, '--sparse-only', '--per-link', '--json'],
+    ['report', path, '-o', join(out, `${manifestOf}.html`), '--json'],
+  ];
+  const runs = runInTurn(commands);
+  const by = new Map(commands.map(([name], index) => [name!, runs[index]!]));
+  for (const [name, { code, stderr, peakMiB }] of by) {
+    expect({ name, code, stderr, fits: peakMiB < 300 }).toMatchObject({ name, code: 0, fits: true });
+  }
+  return by;
+}
+
+interface Hashed {
+  readonly 'sparse-sha256': string;
+  readonly links: { data: { bytes: number }; files: Record<string, unknown>[] }[];
+}
+
+function hashesOf(by: Map<string, Ran>): Hashed {
+  const hashed = JSON.parse(by.get('hash')!.stdout) as Hashed;
+  expectValid('hash', hashed);
+  const report = JSON.parse(by.get('report')!.stdout.replace(/^[^{]*/, '')) as {
+    disks: { hashes: object }[];
+  };
+  expectValid('report', report);
+  expect(report.disks[0]!.hashes).toEqual({ 'sparse-sha256': hashed['sparse-sha256'] });
+  return hashed;
 }
 
 describe('a very large disk is examined under 300 MiB', () => {
   it('hosted sparse, just under 2 TiB', { timeout: 180_000 }, async () => {
     const capacity = (2 * TIB_SECTORS - 2 ** 20) as Sectors;
-    const { path, grains } = await sparseDiskWithScatteredGrains(folder, capacity);
-    const { peakMiB, signs, ownBytes, sparse } = examineIn(path);
-    expect({ signs, ownBytes }).toEqual({ signs: [], ownBytes: grains * 65_536 });
-    expect(sparse).toMatch(/^[0-9a-f]{64}$/);
-    expect(peakMiB).toBeLessThan(300);
+    const { path, grains } = await sparseDiskWithScatteredGrains(join(folder, 'sparse'), capacity, 500);
+    const by = examine(path, 'sparse');
+    const { links } = hashesOf(by);
+    expect(links[0]!.data.bytes).toBe(grains * 65_536);
+    expect(by.get('signs')!.stdout).toContain('nothing contradicts itself');
+    const record = JSON.parse(readFileSync(join(out, 'sparse.json'), 'utf8')) as {
+      files: { before: object }[];
+    };
+    expectValid('evidence', record);
+    expect(record.files[0]!.before).toHaveProperty('sha256');
+  });
+
+  it('seSparse, 62 TiB, in a file of 250 GiB', { timeout: 180_000 }, async () => {
+    const capacity = (62 * TIB_SECTORS) as Sectors;
+    const { path, grains } = await seSparseDiskWithScatteredGrains(join(folder, 'huge'), capacity, 500);
+    const by = examine(path, 'huge');
+    const { links } = hashesOf(by);
+    expect(links[0]!.data.bytes).toBe(grains * 4096);
+    const record = JSON.parse(readFileSync(join(out, 'huge.json'), 'utf8')) as {
+      'manifest-hash': string;
+      files: { filename: string; before: Record<string, unknown>; after: object; unchanged: boolean }[];
+    };
+    expectValid('evidence', record);
+    expect(record['manifest-hash']).toBe('auto');
+    const [extent, descriptor] = record.files;
+    expect(extent!.before['size']).toBeGreaterThan(100 * 2 ** 30);
+    expect(Object.keys(extent!.before)).toContain('sparse-sha256');
+    expect(Object.keys(extent!.before)).not.toContain('sha256');
+    expect(Object.keys(descriptor!.before)).toContain('sha256');
+    expect(extent!.after).toEqual(extent!.before);
+    expect(by.get('slack')!.stderr).toContain('(1 hashed without their zeros: sparse-sha256)');
+    expect(links[0]!.files[1]!['sparse-sha256']).toBe(extent!.before['sparse-sha256']);
+  });
+
+  it('hash, piece by piece: those of nothing but zeros cost nothing', { timeout: 180_000 }, async () => {
+    const { path } = await seSparseDiskWithScatteredGrains(
+      join(folder, 'few'),
+      (62 * TIB_SECTORS) as Sectors,
+      4,
+    );
+    const args = ['hash', path, '--sparse-only', '--piece', '256M', '--format', 'sum', '--name', 'big'];
+    const [ran] = runInTurn([args]);
+    expect({ code: ran!.code, stderr: ran!.stderr }).toEqual({ code: 0, stderr: '' });
+    const lines = ran!.stdout.trimEnd().split('\n');
+    // dd if=/dev/zero bs=1M count=256 | sha256sum
+    expect(lines.at(-1)).toBe(
+      `a6d72ac7690f53be6ae46ba88506bd97302a093f7108472bd9efc3cefda06484  big offset ${62 * 2 ** 40 - 2 ** 28}-${62 * 2 ** 40 - 1}`,
+    );
+    expect(ran!.peakMiB).toBeLessThan(300);
   });
 });

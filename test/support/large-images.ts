@@ -24,21 +24,26 @@ export interface LargeImage {
   readonly grains: number;
 }
 
-export async function sparseDiskWithScatteredGrains(folder: string, capacity: Sectors): Promise<LargeImage> {
+export async function sparseDiskWithScatteredGrains(
+  folder: string,
+  capacity: Sectors,
+  grains = GRAINS,
+): Promise<LargeImage> {
   const path = join(folder, 'large.vmdk');
   await createDisk(path, bytes(capacity * SECTOR_BYTES), { type: 'monolithicSparse' });
   const chain = await openChain(path, 'update');
   const data = randomBytes(4096);
-  const step = Math.floor(capacity / GRAINS / 128) * 128;
-  for (let grain = 0; grain < GRAINS; grain++) await chain.write((grain * step) as Sectors, data);
+  const step = Math.floor(capacity / grains / 128) * 128;
+  for (let grain = 0; grain < grains; grain++) await chain.write((grain * step) as Sectors, data);
   await chain.close();
-  return { path, grains: GRAINS };
+  return { path, grains };
 }
 
 /** A complete seSparse disk without a parent: one grain in each of many tables, from the first to the last. */
 export async function seSparseDiskWithScatteredGrains(
   folder: string,
   capacity: Sectors,
+  grains = GRAINS,
 ): Promise<LargeImage> {
   const layout = layOutSeSparse(capacity);
   const path = join(folder, 'huge.vmdk');
@@ -52,10 +57,10 @@ export async function seSparseDiskWithScatteredGrains(
   await text.write(descriptor);
   await text.close();
   const file = await open(join(folder, 'huge-sesparse.vmdk'), 'w');
-  for (const { at, data } of encodeSeSparseHeaders(layout, GRAINS))
+  for (const { at, data } of encodeSeSparseHeaders(layout, grains))
     await file.write(data, 0, data.length, at);
-  const step = Math.floor(layout.tables / GRAINS);
-  for (let grain = 0; grain < GRAINS; grain++) {
+  const step = Math.floor(layout.tables / grains);
+  for (let grain = 0; grain < grains; grain++) {
     const directoryEntry = encodeTable(new Uint32Array([grain, SESPARSE_DIRECTORY_ALLOCATED]));
     const directoryAt = layout.grainDirectory.offset * SECTOR_BYTES + grain * step * 8;
     await file.write(directoryEntry, 0, 8, directoryAt);
@@ -64,7 +69,7 @@ export async function seSparseDiskWithScatteredGrains(
     const place = (grain * 7) % SESPARSE_ENTRIES_PER_TABLE;
     await file.write(entry, 0, 8, tableAt + place * 8);
   }
-  await file.truncate(seSparseBytes(layout, GRAINS));
+  await file.truncate(seSparseBytes(layout, grains));
   await file.close();
-  return { path, grains: GRAINS };
+  return { path, grains };
 }

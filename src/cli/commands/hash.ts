@@ -25,6 +25,7 @@ interface Wanted {
   readonly perLink: boolean;
   readonly linksOnly: boolean;
   readonly sparse: boolean;
+  readonly sparseOnly: boolean;
   readonly pieceBytes: number | undefined;
   readonly name: string | undefined;
   readonly format: HashFormat | undefined;
@@ -59,7 +60,17 @@ async function wantedBy(args: Arguments, context: CommandContext): Promise<Wante
   if (pieceBytes === 0) throw usageError('--piece: pieces have bytes');
   if (linksOnly && pieceBytes !== undefined)
     throw usageError('--piece goes with the merged content', 'Leave out --links-only.');
+  const sparseOnly = args.flag('sparse-only');
   const given = args.text('format');
+  if (
+    sparseOnly &&
+    given !== undefined &&
+    (pieceBytes === undefined || given === 'dfxml' || args.flag('per-link'))
+  )
+    throw usageError(
+      '--format has no place for sparse hashes',
+      'With --sparse-only it holds pieces alone: add --piece SIZE, or leave out --format.',
+    );
   if (given !== undefined && context.format !== 'human')
     throw usageError('--format and JSON are two outputs', 'Choose one of them.');
   const format = HASH_FORMATS.find((each) => each === given);
@@ -67,7 +78,8 @@ async function wantedBy(args: Arguments, context: CommandContext): Promise<Wante
     algorithms,
     perLink: linksOnly || args.flag('per-link'),
     linksOnly,
-    sparse: args.flag('sparse'),
+    sparse: args.flag('sparse') || (sparseOnly && !linksOnly),
+    sparseOnly,
     pieceBytes,
     name: args.text('name'),
     format:
@@ -208,8 +220,7 @@ function humanText({ disk, chain, hashed }: Hashed): string {
     merged === undefined
       ? `${shownPath(chain.leaf.path)}${point}\n`
       : `${shownPath(chain.leaf.path)}${point}: merged content, ${exactSizeText(merged.bytes)}, ${sizeText(merged.read)} of it read\n${digestLines(merged.digests, '  ')}`;
-  const content = sparse === undefined ? '' : `  sparse  ${sparse}\n`;
-  return `${head}${content}${links.map(linkText).join('')}`;
+  return `${head}${sparseLine(sparse, '  ')}${links.map(linkText).join('')}`;
 }
 
 function linkText({ path, depth, data, files }: LinkHash): string {
@@ -218,9 +229,13 @@ function linkText({ path, depth, data, files }: LinkHash): string {
     digestLines(data.digests, '  '),
     ...files.map(
       (file) =>
-        `  file ${shownPath(file.path)}: ${exactSizeText(file.size)}\n${digestLines(file.digests, '    ')}`,
+        `  file ${shownPath(file.path)}: ${exactSizeText(file.size)}\n${digestLines(file.digests, '    ')}${sparseLine(file.sparseSha256, '    ')}`,
     ),
   ].join('');
+}
+
+function sparseLine(digest: string | undefined, indent: string): string {
+  return digest === undefined ? '' : `${indent}sparse  ${digest}\n`;
 }
 
 function digestLines(digests: DigestSet, indent: string): string {
@@ -253,7 +268,12 @@ function jsonOf(
             depth,
             filename: path,
             data: { bytes: data.bytes, ...data.digests },
-            files: files.map((file) => ({ filename: file.path, bytes: file.size, ...file.digests })),
+            files: files.map(({ path: filename, size, digests, sparseSha256 }) => ({
+              filename,
+              bytes: size,
+              ...digests,
+              ...(sparseSha256 === undefined ? {} : { 'sparse-sha256': sparseSha256 }),
+            })),
           })),
         }
       : {}),

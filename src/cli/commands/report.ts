@@ -18,6 +18,7 @@ import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { sizeText } from '../numbers.ts';
 import type { Arguments } from '../parsed-arguments.ts';
+import { hashingOf } from '../run-on-evidence.ts';
 import { shownPath } from '../shown-path.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
@@ -51,7 +52,7 @@ type Task = Parameters<Parameters<CommandContext['withProgress']>[0]>[0];
 async function factsOf(args: Arguments, context: CommandContext, task: Task): Promise<ReportFacts> {
   const path = args.operand('DISK_OR_VM');
   const chainOptions = { ...(await chainOptionsOf(args, context)), onFinding: undefined };
-  const options: ReportOptions = { ...chainOptions, ...task, hashes: !args.flag('no-hashes') };
+  const options: ReportOptions = { ...chainOptions, ...task, hashes: hashingOf(args.text('hashes')) };
   const machine = isMachinePath(path) ? await machineOf(path, options) : undefined;
   const named =
     machine === undefined
