@@ -13,19 +13,19 @@ import {
   randomWork,
 } from '../support/qemu-images.ts';
 
-const SIZE = 4 * MIB + 512 * 9;
+const SIZE = MIB + 512 * 9;
 const QEMU_BASES = [...QEMU_SUBFORMATS, 'streamOptimized'] as const;
 const OUR_BASES = [
   { type: 'monolithicSparse', grainSize: 16 },
   { type: 'monolithicFlat' },
-  { type: 'twoGbMaxExtentSparse', splitSectors: 4096 },
-  { type: 'twoGbMaxExtentFlat', splitSectors: 3333 },
+  { type: 'twoGbMaxExtentSparse', splitSectors: 1024 },
+  { type: 'twoGbMaxExtentFlat', splitSectors: 833 },
   { type: 'vmfs', thin: true },
 ];
 const OUR_DELTAS = [
   { type: 'monolithicSparse' },
   { type: 'monolithicSparse', grainSize: 8 },
-  { type: 'twoGbMaxExtentSparse', splitSectors: 4096 },
+  { type: 'twoGbMaxExtentSparse', splitSectors: 1024 },
   { type: 'vmfsSparse' },
   { type: 'vmfsSparse', grainSize: 16 },
 ];

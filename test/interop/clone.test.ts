@@ -1,6 +1,6 @@
 // Linked clones as QEMU sees them: every one opens, reads as its base does, byte for byte, and is written apart.
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { createDelta } from '../../src/operations/create-delta.ts';
@@ -10,7 +10,7 @@ import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
 import { describeWithPeer } from '../support/peer-tools.ts';
 import { applyToModel, MIB, QemuImages, randomWork, readByUs } from '../support/qemu-images.ts';
 
-const SIZE = 5 * MIB + 512 * 7;
+const SIZE = MIB + 512 * 7;
 
 describeWithPeer(['qemu-img', 'qemu-io'], 'linked clones', ({ 'qemu-img': qemu, 'qemu-io': io }) => {
   let images: QemuImages;
@@ -43,16 +43,31 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'linked clones', ({ 'qemu-img': qemu, 
     }
   }
 
-  it('open in qemu-img, all 200 of them, and stay as small as planned', async () => {
+  it('open in QEMU, all 200 of them, and stay as small as planned', async () => {
     const bases = [images.path('golden/golden.vmdk')];
     const made = await cloned({ bases, into: images.path('lab'), count: 200 }, {});
-    for (const { path, cid } of made) {
+    // One process opens them all. What a sector holds that only the base has, shows that QEMU has found the base.
+    const sector = model.findIndex((byte) => byte !== 0) & -512;
+    const input = made.map(({ path }) =>
+      ['open -r -o driver=vmdk', path, '\ninfo\nread -v', sector, '16\nclose\n'].join(' '),
+    );
+    const printed = (await io.ok([], { input: input.join('') })).split('format name: vmdk').slice(1);
+    expect(printed).toHaveLength(200);
+    for (const [index, { path, cid }] of made.entries()) {
+      const opened = printed[index]!;
+      expect(opened).toContain(
+        'cid: ' + Number.parseInt(cid!, 16) + '\n    parent cid: ' + Number.parseInt(cid!, 16),
+      );
+      expect(opened).toContain('virtual size: ' + SIZE);
+      expect(opened).toContain('filename: ' + path);
+      const read = /[\da-f]+: {2}((?:[\da-f]{2} ){16})/.exec(opened)![1]!.replaceAll(' ', '');
+      expect(read).toBe(model.toString('hex', sector, sector + 16));
+      expect((await stat(path!)).blocks * 512).toBeLessThanOrEqual(16 * 1024);
+    }
+    for (const { path } of [made[0]!, made[199]!]) {
       const info = JSON.parse(await qemu.ok(['info', '--output', 'json', path!])) as QemuInfo;
       expect(info['virtual-size']).toBe(SIZE);
       expect(info['full-backing-filename']).toContain('golden/golden.vmdk');
-      expect(info['actual-size']).toBeLessThanOrEqual(16 * 1024);
-      const { cid: own, 'parent-cid': parent } = info['format-specific'].data;
-      expect([own, parent]).toEqual([Number.parseInt(cid!, 16), Number.parseInt(cid!, 16)]);
     }
     await images.expectEqual(inFolder(made[199]!.path!), 'golden/golden.vmdk');
   });
@@ -103,9 +118,7 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'linked clones', ({ 'qemu-img': qemu, 
 
 interface QemuInfo {
   readonly 'virtual-size': number;
-  readonly 'actual-size': number;
   readonly 'full-backing-filename': string;
-  readonly 'format-specific': { readonly data: { readonly cid: number; readonly 'parent-cid': number } };
 }
 
 function sha256(data: Buffer): string {

@@ -15,7 +15,7 @@ import { describeWithPeer, type Peer } from '../support/peer-tools.ts';
 const MIB = 2 ** 20;
 const GIB = 2 ** 30;
 /** No multiple of any grain. */
-const ODD = 21 * MIB + 512 * 3;
+const ODD = 5 * MIB + 512 * 3;
 
 let folder: string;
 beforeEach(async () => {
@@ -201,7 +201,7 @@ describeWithPeer('vmdkinfo', 'new disks in libvmdk', ({ vmdkinfo }) => {
 describeWithPeer('7zz', 'new disks in 7-Zip', ({ '7zz': sevenZip }) => {
   it.each(NEW_BASE_TYPES)('tests and extracts a %s disk as zeros', async (type) => {
     const path = join(folder, 'x.vmdk');
-    const size = 21 * MIB;
+    const size = 5 * MIB;
     await createDisk(path, bytes(size), { type });
     expect(await sevenZip.ok(['t', '-tvmdk', path])).toContain('Everything is Ok');
     await sevenZip.ok(['x', '-tvmdk', `-o${join(folder, 'out')}`, path]);

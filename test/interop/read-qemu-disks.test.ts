@@ -32,7 +32,7 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a disk by QEMU', ({ 'qemu-img': qemu,
 
   it.each(QEMU_SUBFORMATS)('of type %s reads and maps as in QEMU', async (subformat) => {
     // The second is no multiple of a grain.
-    for (const [index, size] of [16 * MIB, 7 * MIB + 512 * 3].entries()) {
+    for (const [index, size] of [4 * MIB, MIB + 512 * 3].entries()) {
       const name = `disk${index}.vmdk`;
       const model = await written(name, 100 + index, size, subformat);
       await images.expectAgreement(name, model);
@@ -46,7 +46,7 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a disk by QEMU', ({ 'qemu-img': qemu,
   it.each(QEMU_SUBFORMATS)(
     'of type %s reads and maps as in QEMU once it is a streamOptimized copy',
     async (subformat) => {
-      const size = 9 * MIB + 512 * 5;
+      const size = 2 * MIB + 512 * 5;
       const model = await written('disk.vmdk', 200, size, subformat);
       await images.convert('disk.vmdk', 'stream.vmdk', 'streamOptimized');
       await images.expectAgreement('stream.vmdk', model);
@@ -56,10 +56,10 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a disk by QEMU', ({ 'qemu-img': qemu,
   it.each(['monolithicSparse', 'twoGbMaxExtentSparse'])(
     'of type %s with zero grains reads and maps as in QEMU',
     async (subformat) => {
-      const model = await written('disk.vmdk', 300, 16 * MIB, subformat, ['zeroed_grain=on']);
+      const model = await written('disk.vmdk', 300, 3 * MIB, subformat, ['zeroed_grain=on']);
       // Whole grains of zeros over data, over zeros and over nothing, at the start, in the middle and at the end.
       const grain = 65_536;
-      const zeros = [0, grain, 5 * MIB, 16 * MIB - grain].map(
+      const zeros = [0, grain, MIB, 3 * MIB - grain].map(
         (at) => ({ do: 'zero', at, length: grain, fill: 0 }) as const,
       );
       await images.apply('disk.vmdk', zeros);
@@ -77,7 +77,7 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a disk by QEMU', ({ 'qemu-img': qemu,
     'adapter_type=legacyESX',
     'hwversion=11',
   ])('made with %s reads and maps as in QEMU', async (option) => {
-    const size = 6 * MIB;
+    const size = MIB;
     for (const subformat of ['monolithicSparse', 'monolithicFlat']) {
       const name = `${subformat}.vmdk`;
       const model = await written(name, 400, size, subformat, [option]);
@@ -86,9 +86,9 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a disk by QEMU', ({ 'qemu-img': qemu,
   });
 
   it('that was renamed reads itself, not a neighbour with its old name', async () => {
-    const first = await written('disk.vmdk', 500, 4 * MIB, 'monolithicSparse');
+    const first = await written('disk.vmdk', 500, MIB, 'monolithicSparse');
     await rename(images.path('disk.vmdk'), images.path('renamed.vmdk'));
-    const second = await written('disk.vmdk', 501, 4 * MIB, 'monolithicSparse');
+    const second = await written('disk.vmdk', 501, MIB, 'monolithicSparse');
     expect((await readByUs(images.path('renamed.vmdk'))).equals(first)).toBe(true);
     expect((await readByUs(images.path('disk.vmdk'))).equals(second)).toBe(true);
     expect(first.equals(second)).toBe(false);

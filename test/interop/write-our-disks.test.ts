@@ -19,13 +19,13 @@ const TYPES: readonly CreateDiskOptions[] = [
   { type: 'monolithicSparse' },
   { type: 'monolithicSparse', grainSize: 8 },
   { type: 'monolithicFlat' },
-  { type: 'twoGbMaxExtentSparse', splitSectors: 4096 },
-  { type: 'twoGbMaxExtentFlat', splitSectors: 5001 },
+  { type: 'twoGbMaxExtentSparse', splitSectors: 1024 },
+  { type: 'twoGbMaxExtentFlat', splitSectors: 1667 },
   { type: 'vmfs', thin: true },
   { type: 'vmfs' },
 ];
 /** No multiple of a grain. */
-const ODD = 6 * MIB + 512 * 5;
+const ODD = 2 * MIB + 512 * 5;
 
 describeWithPeer(
   ['qemu-img', 'qemu-io', 'vmdkinfo', '7zz'],

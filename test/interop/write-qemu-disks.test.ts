@@ -14,7 +14,7 @@ import {
   randomWork,
 } from '../support/qemu-images.ts';
 
-const SIZE = 5 * MIB + 512 * 3;
+const SIZE = MIB + 512 * 3;
 
 describeWithPeer(['qemu-img', 'qemu-io'], 'a disk that QEMU made', ({ 'qemu-img': qemu, 'qemu-io': io }) => {
   let images: QemuImages;

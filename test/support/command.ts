@@ -33,9 +33,12 @@ export interface RunOptions {
   readonly stop?: { readonly when: () => Promise<void>; readonly signal: NodeJS.Signals };
 }
 
-/** Builds dist unless it is up to date: once per test file, before anything is run. */
+let built = false;
+
+/** Builds dist unless it is up to date: before anything is run, and once, since a worker keeps its modules. */
 export function buildCommand(): void {
-  execFileSync(process.execPath, [SETUP], { stdio: 'pipe' });
+  if (!built) execFileSync(process.execPath, [SETUP], { stdio: 'pipe' });
+  built = true;
 }
 
 export function vmdkit(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {

@@ -1,10 +1,10 @@
 // Other people's programs that vmdkit is checked against, and the corpus of disks that others made.
 // Rule: on a user's machine a missing one is named in one line and the suite still passes; in CI it fails.
-import { execFile } from 'node:child_process';
 import { accessSync, constants, existsSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
+import { spawnApart, type Spawned } from './spawner.ts';
 
 /** Each peer with the Debian package that holds it. */
 const PACKAGES = {
@@ -38,12 +38,7 @@ const PACKAGES = {
 
 export type PeerName = keyof typeof PACKAGES;
 
-export interface PeerResult {
-  readonly stdout: string;
-  readonly stderr: string;
-  /** The exit code, or -1 when a signal ended it. */
-  readonly code: number;
-}
+export type PeerResult = Spawned;
 
 export interface PeerOptions {
   readonly cwd?: string;
@@ -150,23 +145,11 @@ function isProgram(file: string): boolean {
 }
 
 function runProgram(file: string, args: readonly string[], options: PeerOptions): Promise<PeerResult> {
-  return new Promise((resolve, reject) => {
-    const settings = {
-      cwd: options.cwd,
-      env: { ...process.env, LC_ALL: 'C', ...options.env },
-      timeout: options.timeout ?? 60_000,
-      maxBuffer: 64 * 1024 * 1024,
-    };
-    const child = execFile(file, [...args], settings, (error, stdout, stderr) => {
-      if (error !== null && typeof error.code !== 'number' && !error.signal) reject(error);
-      else
-        resolve({
-          stdout,
-          stderr,
-          code: error === null ? 0 : typeof error.code === 'number' ? error.code : -1,
-        });
-    });
-    child.stdin?.on('error', () => {});
-    child.stdin?.end(options.input);
+  return spawnApart(file, args, {
+    cwd: options.cwd,
+    env: { ...process.env, LC_ALL: 'C', ...options.env },
+    input: options.input,
+    timeout: options.timeout ?? 60_000,
+    maxBuffer: 64 * 1024 * 1024,
   });
 }

@@ -1,6 +1,6 @@
 // Reads the commands of a walk-through and what it says they print, runs them as a reader would, and holds the one
 // against the other. Rule: what differs from run to run is marked in the text (…) or is of a kind named here.
-import { spawn } from 'node:child_process';
+import { spawnApart } from './spawner.ts';
 
 export interface WalkStep {
   /** Of the command in the text, counted from 1. */
@@ -12,7 +12,7 @@ export interface WalkStep {
 }
 
 export interface WalkRun {
-  readonly code: number | null;
+  readonly code: number;
   /** stdout and stderr as a terminal shows them. */
   readonly lines: readonly string[];
 }
@@ -62,21 +62,14 @@ export function stepsOf(text: string): WalkStep[] {
 }
 
 /** Runs one command with `folder` in the place of the datastore; `bin` holds `vmdkit`. */
-export function runStep(command: string, folder: string, bin: string): Promise<WalkRun> {
-  return new Promise((resolve, reject) => {
-    const child = spawn('bash', ['-c', `exec 2>&1\n${command.replaceAll(DATASTORE, folder)}`], {
-      cwd: folder,
-      env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, COLUMNS: '200' },
-      stdio: ['ignore', 'pipe', 'inherit'],
-    });
-    const pieces: Buffer[] = [];
-    child.stdout.on('data', (piece: Buffer) => pieces.push(piece));
-    child.on('error', reject);
-    child.on('close', (code) => {
-      const text = Buffer.concat(pieces).toString().replaceAll(folder, DATASTORE);
-      resolve({ code, lines: text === '' ? [] : text.replace(/\n$/, '').split('\n') });
-    });
-  });
+export async function runStep(command: string, folder: string, bin: string): Promise<WalkRun> {
+  const { stdout, code } = await spawnApart(
+    'bash',
+    ['-c', `exec 2>&1\n${command.replaceAll(DATASTORE, folder)}`],
+    { cwd: folder, env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, COLUMNS: '200' } },
+  );
+  const text = stdout.replaceAll(folder, DATASTORE);
+  return { code, lines: text === '' ? [] : text.replace(/\n$/, '').split('\n') };
 }
 
 /** What of the shown lines was not printed, and the other way round; undefined when they agree. */
