@@ -3,21 +3,25 @@
 // repeat it. Not published.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { copyFileSync, mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const command = fileURLToPath(new URL('vmdkit.js', import.meta.url));
-const fixture = fileURLToPath(new URL('../fixtures/base.vmdk', import.meta.url));
+const maker = fileURLToPath(new URL('../fixtures/make-base.js', import.meta.url));
+const golden = fileURLToPath(new URL('../fixtures/base.sha256', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'vmdkit-demo-'));
 const base = join(folder, 'golden', 'base.vmdk');
 /** Sector 2337 is where HOSTNAME.TXT lies on the base's FAT partition. */
 const hostname = ['--start', '2337s', '--length', '12'];
 
 mkdirSync(join(folder, 'golden'));
-copyFileSync(fixture, base);
+// The fixtures ship the disk as what makes it and its hash.
+spawnSync(process.execPath, [maker, base], { stdio: ['ignore', 'ignore', 'inherit'] });
 const before = sha256(base);
+if (before !== readFileSync(golden, 'utf8').slice(0, 64))
+  fail('the base is not the one that the fixtures ship');
 
 say('A base disk, as a template would be: 64 MiB with one FAT partition.');
 vmdkit('info', 'golden/base.vmdk');

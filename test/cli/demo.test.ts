@@ -1,4 +1,4 @@
-// The base disk that ships with the demo: its maker makes the same disk again, and the demo runs on it.
+// The base disk of the demo: its maker makes the disk whose hash ships, and the demo runs on it.
 import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { readFile, rm } from 'node:fs/promises';
@@ -9,31 +9,25 @@ import { beforeAll, describe, expect, it } from 'vitest';
 import { buildCommand, temporaryFolder, vmdkit } from '../support/command.ts';
 
 const root = new URL('../../', import.meta.url);
-const SHIPPED = fileURLToPath(new URL('fixtures/base.vmdk', root));
+const SHIPPED = fileURLToPath(new URL('fixtures/base.sha256', root));
 const run = promisify(execFile);
+const sha256 = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
 
 beforeAll(() => buildCommand());
 
 describe('the base disk of the demo', () => {
-  it('holds what its maker makes, which is the same each time', async () => {
+  it('is the one that the fixtures ship, byte for byte, each time it is made', async () => {
     const { folder, remove } = await temporaryFolder();
     try {
       const maker = fileURLToPath(new URL('fixtures/make-base.js', root));
       const path = join(folder, 'base.vmdk');
-      await run(process.execPath, [maker, path]);
-      const first = await readFile(path);
-      await run(process.execPath, [maker, path]);
-      expect((await readFile(path)).equals(first)).toBe(true);
-      const contents = await Promise.all([path, SHIPPED].map((disk) => vmdkit(['cat', disk])));
-      const [made, shipped] = contents.map(({ stdout }) => createHash('sha256').update(stdout).digest('hex'));
-      expect(shipped).toBe(made);
+      for (let time = 0; time < 2; time++) {
+        await run(process.execPath, [maker, path]);
+        expect(`${sha256(await readFile(path))}  base.vmdk\n`).toBe(await readFile(SHIPPED, 'utf8'));
+      }
     } finally {
       await remove();
     }
-  });
-
-  it('is small enough to ship', async () => {
-    expect((await readFile(SHIPPED)).length).toBeLessThanOrEqual(1 << 20);
   });
 });
 
@@ -46,7 +40,7 @@ describe('the demo', () => {
       expect(stdout).toMatch(/^\$ vmdkit clone golden\/base\.vmdk --into clones --count 8/m);
       expect(stdout).toMatch(/\| cat\nweb-03 {6}\n.*\| cat\ngolden-image\n.*\| cat\ngolden-image\n/);
       const base = await readFile(join(folder, 'golden/base.vmdk'));
-      expect(base.equals(await readFile(SHIPPED))).toBe(true);
+      expect(await readFile(SHIPPED, 'utf8')).toContain(sha256(base));
       for (const number of [1, 8]) {
         const { stdout: read } = await vmdkit([
           'cat',
