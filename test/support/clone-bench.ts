@@ -2,24 +2,27 @@
 import { posix } from 'node:path';
 import { wholeOf } from '../../src/block/read-runs.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
-import { bytes, sectors } from '../../src/core/units.ts';
+import { fixtureSpec } from '../../src/fixture/spec-builder.ts';
 import { cloneDisks } from '../../src/operations/clone-disks.ts';
 import type { CloneOptions, CloneRequest, CloneResult } from '../../src/operations/clone-types.ts';
-import { createDisk } from '../../src/operations/create-disk.ts';
 import type { Runs } from '../../src/operations/run-owner.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { hashFile, pattern } from './chain-model.ts';
+import { fillBytes, placeFixture } from './fixture-disks.ts';
 
 export const BASE_BYTES = 1 << 20;
 export const BASE_CONTENT = pattern(256 * 512, 5);
 
 /** A disk of 1 MiB whose first 128 KiB say where they came from; its folder must exist. */
 export async function makeBase(fs: FileStore | undefined, path: string, type?: string): Promise<void> {
-  await createDisk(path, bytes(BASE_BYTES), { fs, type });
-  const chain = await openChain(path, 'update', { fs });
-  await chain.write(sectors(0), BASE_CONTENT);
-  await chain.close();
+  const writes = [fillBytes(0, BASE_CONTENT)];
+  const createType = type === undefined ? {} : { createType: type };
+  const { spec } = fixtureSpec('base').disk(posix.basename(path, '.vmdk'), BASE_BYTES, {
+    ...createType,
+    writes,
+  });
+  await placeFixture(spec, posix.dirname(path), fs);
 }
 
 /** `/ds/golden/golden.vmdk`, and nothing else. */

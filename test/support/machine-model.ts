@@ -1,16 +1,16 @@
 // A whole machine in a few MiB, with known contents: three disks (split sparse on SCSI, flat on SATA, thin VMFS on NVMe)
-// and a snapshot tree of two branches, made by our own engine on any store. Every point's contents are plain buffers.
+// and a snapshot tree of two branches, a fixture on any store. Every point's contents are plain buffers.
 import { posix } from 'node:path';
 import { sectorRange } from '../../src/block/sector-range.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
-import { bytes, SECTOR_BYTES, type Sectors } from '../../src/core/units.ts';
+import { SECTOR_BYTES } from '../../src/core/units.ts';
+import type { DiskSpec, FixtureSpec } from '../../src/fixture/spec.ts';
 import { printDictionary } from '../../src/format/dictionary.ts';
 import { composeDictionary } from '../../src/format/edit-dictionary.ts';
 import { addSnapshot, emptyVmsd } from '../../src/format/edit-vmsd.ts';
-import { createDelta } from '../../src/operations/create-delta.ts';
-import { createDisk, type CreateDiskOptions } from '../../src/operations/create-disk.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { hashFile, pattern } from './chain-model.ts';
+import { fillBytes, placeFixture } from './fixture-disks.ts';
 
 export interface MachineModelOptions {
   /** `golden`. */
@@ -49,10 +49,10 @@ export interface MachineModel {
 }
 
 const NODES: readonly ModelNode[] = ['scsi0:0', 'sata0:1', 'nvme0:0'];
-const TYPES: Readonly<Record<ModelNode, CreateDiskOptions>> = {
-  'scsi0:0': { type: 'twoGbMaxExtentSparse', splitSectors: 1024 },
-  'sata0:1': { type: 'monolithicFlat' },
-  'nvme0:0': { type: 'vmfs', thin: true },
+const TYPES: Readonly<Record<ModelNode, DiskSpec>> = {
+  'scsi0:0': { createType: 'twoGbMaxExtentSparse', split: '1024s' },
+  'sata0:1': { createType: 'monolithicFlat' },
+  'nvme0:0': { createType: 'vmfs' },
 };
 /** 2026-03-01T12:00:00Z, then a day for each. */
 const FIRST_TIME = 1_772_366_400_000_000n;
@@ -66,29 +66,28 @@ export async function buildMachine(
 ): Promise<MachineModel> {
   const { name = 'golden', nodes = NODES, snapshots = true } = options;
   if (!(await store.exists(folder))) await store.makeFolder(folder);
-  const builder = new Builder(store, folder, {
-    name,
-    sectors: options.sectors ?? 2048,
-    seed: options.seed ?? 1,
-  });
+  const seed = options.seed ?? 1;
+  const made = new Disks({ name, sectors: options.sectors ?? 2048, seed });
   const disks = new Map<string, string>();
   const contents = new Map<string, Buffer>();
   const keep = (point: ModelPoint, node: ModelNode, disk: string): void => {
-    disks.set(`${point} ${node}`, disk);
-    contents.set(`${point} ${node}`, Buffer.from(builder.contents(disk)));
+    disks.set(`${point} ${node}`, posix.join(folder, `${disk}.vmdk`));
+    contents.set(`${point} ${node}`, made.contents(disk));
   };
   for (const [index, node] of nodes.entries()) {
-    const base = await builder.base(index, node);
+    const base = made.base(index, node);
     if (!snapshots) {
       keep('running', node, base);
       continue;
     }
     keep(1, node, base);
-    keep(2, node, await builder.delta(base, 1));
-    const experiment = await builder.delta(base, 2);
+    keep(2, node, made.delta(base, 1));
+    const experiment = made.delta(base, 2);
     keep(3, node, experiment);
-    keep('running', node, await builder.delta(experiment, 3));
+    keep('running', node, made.delta(experiment, 3));
   }
+  // Machines in folders of other names have other identities.
+  await placeFixture(made.spec(`machine ${seed} in ${posix.basename(folder)}`), folder, store);
   const diskAt = (point: ModelPoint, node: ModelNode): string => disks.get(`${point} ${node}`)!;
   const vmxPath = posix.join(folder, `${name}.vmx`);
   const vmsdPath = posix.join(folder, `${name}.vmsd`);
@@ -127,50 +126,50 @@ export async function readDisk(store: FileStore, path: string): Promise<Buffer> 
   }
 }
 
-class Builder {
-  readonly #store: FileStore;
-  readonly #folder: string;
+/** The disks of a machine as a spec, and what each of them reads as. */
+class Disks {
   readonly #shape: { name: string; sectors: number; seed: number };
   readonly #contents = new Map<string, Buffer>();
+  readonly #disks: Record<string, DiskSpec> = {};
 
-  constructor(store: FileStore, folder: string, shape: { name: string; sectors: number; seed: number }) {
-    this.#store = store;
-    this.#folder = folder;
+  constructor(shape: { name: string; sectors: number; seed: number }) {
     this.#shape = shape;
+  }
+
+  spec(seed: string): FixtureSpec {
+    return { seed, disks: this.#disks };
   }
 
   contents(disk: string): Buffer {
     return this.#contents.get(disk)!;
   }
 
-  async base(index: number, node: ModelNode): Promise<string> {
+  base(index: number, node: ModelNode): string {
     const { name, sectors } = this.#shape;
-    const path = posix.join(this.#folder, index === 0 ? `${name}.vmdk` : `${name}_${index}.vmdk`);
-    await createDisk(path, bytes(sectors * SECTOR_BYTES), {
-      ...TYPES[node],
-      fs: this.#store,
-      durable: false,
-    });
-    this.#contents.set(path, Buffer.alloc(sectors * SECTOR_BYTES));
-    await this.#write(path, 0, 300, 1 + index);
-    return path;
+    const disk = index === 0 ? name : `${name}_${index}`;
+    const size = sectors * SECTOR_BYTES;
+    this.#add(disk, { ...TYPES[node], size }, Buffer.alloc(size), { start: 0, count: 300, salt: 1 + index });
+    return disk;
   }
 
   /** A delta with the number `number`, one stretch of it written. */
-  async delta(parent: string, number: number): Promise<string> {
-    const path = parent.replace(/(?:-\d{6})?\.vmdk$/, `-${String(number).padStart(6, '0')}.vmdk`);
-    await createDelta(path, parent, { fs: this.#store, durable: false });
-    this.#contents.set(path, Buffer.from(this.contents(parent)));
-    await this.#write(path, 100 * number, 150, 10 * number);
-    return path;
+  delta(parent: string, number: number): string {
+    const disk = `${parent.replace(/-\d{6}$/, '')}-${String(number).padStart(6, '0')}`;
+    const stretch = { start: 100 * number, count: 150, salt: 10 * number };
+    this.#add(disk, { parent }, Buffer.from(this.contents(parent)), stretch);
+    return disk;
   }
 
-  async #write(path: string, start: number, count: number, salt: number): Promise<void> {
+  #add(
+    disk: string,
+    spec: DiskSpec,
+    contents: Buffer,
+    { start, count, salt }: { start: number; count: number; salt: number },
+  ): void {
     const data = pattern(count * SECTOR_BYTES, this.#shape.seed * 100 + salt);
-    const chain = await openChain(path, 'update', { fs: this.#store });
-    await chain.write(start as Sectors, data);
-    await chain.close();
-    this.contents(path).set(data, start * SECTOR_BYTES);
+    this.#disks[disk] = { ...spec, writes: [fillBytes(start * SECTOR_BYTES, data)] };
+    contents.set(data, start * SECTOR_BYTES);
+    this.#contents.set(disk, contents);
   }
 }
 

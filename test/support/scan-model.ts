@@ -1,12 +1,12 @@
-// A small datastore for tests of scanning: a golden machine with a snapshot, linked clones of it beside, all made by our
-// own engine in any store.
+// A small datastore for tests of scanning: a golden machine with a snapshot, linked clones of it beside, a
+// fixture in any store.
 import { posix } from 'node:path';
 import { writeBytes } from '../../src/block/byte-access.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { bytes, type Bytes } from '../../src/core/units.ts';
-import { createDelta } from '../../src/operations/create-delta.ts';
-import { createDisk } from '../../src/operations/create-disk.ts';
+import { fixtureSpec } from '../../src/fixture/spec-builder.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
+import { fillByte, placeFixture } from './fixture-disks.ts';
 
 export const MODEL_BYTES = bytes(1 << 20);
 
@@ -52,20 +52,23 @@ export async function writeInto(store: FileStore, path: string): Promise<void> {
   await chain.close();
 }
 
+const { spec: DATASTORE } = fixtureSpec('datastore')
+  .disk('golden/golden', MODEL_BYTES, { createType: 'vmfs', writes: [fillByte(4096, 512, 0xab)] })
+  .delta('golden/golden-000001', 'golden/golden')
+  .delta('web-1/web-1', 'golden/golden')
+  .delta('web-2/web-2', 'golden/golden');
+
 /**
  * `root`/golden: golden.vmdk, a snapshot of it, and the delta the machine runs on; `root`/web-1 and `root`/web-2: linked
  * clones of the snapshot, each a machine with a snapshot database that says so.
  */
 export async function makeDatastore(store: FileStore, root: string): Promise<void> {
   const at = (...parts: string[]): string => posix.join(root, ...parts);
-  await makeFolders(store, root, at('golden'), at('web-1'), at('web-2'));
-  await createDisk(at('golden/golden.vmdk'), MODEL_BYTES, { fs: store, type: 'vmfs', thin: true });
-  await writeInto(store, at('golden/golden.vmdk'));
-  await createDelta(at('golden/golden-000001.vmdk'), at('golden/golden.vmdk'), { fs: store });
+  await makeFolders(store, root);
+  await placeFixture(DATASTORE, root, store);
   await writeText(store, at('golden/golden.vmx'), vmxText('golden', { 'scsi0:0': 'golden-000001.vmdk' }));
   await writeText(store, at('golden/golden.vmsd'), vmsdText('golden.vmdk'));
   for (const name of ['web-1', 'web-2']) {
-    await createDelta(at(name, `${name}.vmdk`), at('golden/golden.vmdk'), { fs: store });
     await writeText(store, at(name, `${name}.vmx`), vmxText(name, { 'scsi0:0': `${name}.vmdk` }));
     await writeText(
       store,

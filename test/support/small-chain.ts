@@ -1,13 +1,9 @@
-// A chain of three small disks with known contents, made by our own engine: base, mid and leaf of 8 MiB with grains of
-// 64 KiB. The merged contents are known as a plain buffer.
+// A chain of three small disks with known contents, a fixture: base, mid and leaf of 8 MiB with grains of 64 KiB. The merged
+// contents are known as a plain buffer.
 import { join } from 'node:path';
-import { writeBytes } from '../../src/block/byte-access.ts';
-import { sectorRange } from '../../src/block/sector-range.ts';
-import { openChain } from '../../src/chain/open-chain.ts';
-import { bytes, SECTOR_BYTES, type Bytes } from '../../src/core/units.ts';
-import { createDelta } from '../../src/operations/create-delta.ts';
-import { createDisk } from '../../src/operations/create-disk.ts';
+import { fill, fixtureSpec } from '../../src/fixture/spec-builder.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
+import { fillByte, placeFixture } from './fixture-disks.ts';
 
 export const CHAIN_BYTES = 8 << 20;
 const MIB = 1 << 20;
@@ -21,29 +17,20 @@ export interface SmallChain {
   readonly contents: Buffer;
 }
 
+const { spec } = fixtureSpec('small chain')
+  .disk('base', CHAIN_BYTES, { writes: [fillByte(MIB, 3 * GRAIN, 0xb1)] })
+  .delta('mid', 'base', { writes: [fillByte(MIB + GRAIN, GRAIN, 0xb2)] })
+  .delta('leaf', 'mid', {
+    writes: [fillByte(4 * MIB, GRAIN, 0xb3), fill.zero(MIB + 2 * GRAIN, GRAIN)],
+  });
+
 /** Writes the chain into `folder`, which must exist. Without `fs` into the real file system. */
 export async function makeSmallChain(folder: string, fs?: FileStore): Promise<SmallChain> {
-  const [base, mid, leaf] = ['base', 'mid', 'leaf'].map((name) => join(folder, `${name}.vmdk`)) as [
-    string,
-    string,
-    string,
-  ];
+  await placeFixture(spec, folder, fs);
   const contents = Buffer.alloc(CHAIN_BYTES);
-  const put = async (path: string, at: number, length: number, byte: number): Promise<void> => {
-    const chain = await openChain(path, 'update', { fs });
-    await writeBytes(chain, at as Bytes, Buffer.alloc(length, byte));
-    await chain.close();
-    contents.fill(byte, at, at + length);
-  };
-  await createDisk(base, bytes(CHAIN_BYTES), { fs });
-  await put(base, MIB, 3 * GRAIN, 0xb1);
-  await createDelta(mid, base, { fs });
-  await put(mid, MIB + GRAIN, GRAIN, 0xb2);
-  await createDelta(leaf, mid, { fs });
-  await put(leaf, 4 * MIB, GRAIN, 0xb3);
-  const chain = await openChain(leaf, 'update', { fs });
-  await chain.zero(sectorRange((MIB + 2 * GRAIN) / SECTOR_BYTES, GRAIN / SECTOR_BYTES));
-  await chain.close();
-  contents.fill(0, MIB + 2 * GRAIN, MIB + 3 * GRAIN);
-  return { base, mid, leaf, contents };
+  contents.fill(0xb1, MIB, MIB + GRAIN);
+  contents.fill(0xb2, MIB + GRAIN, MIB + 2 * GRAIN);
+  contents.fill(0xb3, 4 * MIB, 4 * MIB + GRAIN);
+  const at = (name: string): string => join(folder, `${name}.vmdk`);
+  return { base: at('base'), mid: at('mid'), leaf: at('leaf'), contents };
 }
