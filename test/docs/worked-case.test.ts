@@ -8,11 +8,13 @@ import { afterAll, beforeAll, expect, it } from 'vitest';
 import { buildCommand, COMMAND, expectValid, temporaryFolder } from '../support/command.ts';
 import { describeWithPeer } from '../support/peer-tools.ts';
 import { difference, runStep, stepsOf } from '../support/walkthrough.ts';
+import { makeMailDisk } from '../support/worked-case-files.ts';
 import { makeWorkedCase } from '../support/worked-case.ts';
 
 const page = readFileSync(fileURLToPath(new URL('../../docs/worked-case.md', import.meta.url)), 'utf8');
 let datastore: string;
 let bin: string;
+let scratch: string;
 let remove: () => Promise<void>;
 
 beforeAll(async () => {
@@ -20,7 +22,7 @@ beforeAll(async () => {
   const temporary = await temporaryFolder();
   remove = temporary.remove;
   const folder = realpathSync(temporary.folder);
-  [datastore, bin] = [join(folder, 'ds1'), join(folder, 'bin')];
+  [datastore, bin, scratch] = [join(folder, 'ds1'), join(folder, 'bin'), join(folder, 'scratch')];
   await mkdir(datastore);
   await mkdir(bin);
   // A slow machine would print lines of progress.
@@ -31,8 +33,11 @@ beforeAll(async () => {
 });
 afterAll(() => remove());
 
-describeWithPeer(['qemu-img', 'mmls', 'hexdump', 'sha256sum'], 'the worked case', () => {
+const PEERS = ['qemu-img', 'mmls', 'fls', 'icat', 'hexdump', 'sha256sum', 'mke2fs', 'debugfs'] as const;
+
+describeWithPeer(PEERS, 'the worked case', (peers) => {
   it('runs line by line, and prints what it shows', { timeout: 300_000 }, async () => {
+    await makeMailDisk(datastore, scratch, peers);
     const steps = stepsOf(page);
     expect(steps.length).toBeGreaterThan(20);
     for (const { line, command, shown, code } of steps) {

@@ -21,6 +21,7 @@ const PACKAGES = {
   nbdsh: 'python3-libnbd',
   openssl: 'openssl',
   mke2fs: 'e2fsprogs',
+  debugfs: 'e2fsprogs',
   mmls: 'sleuthkit',
   img_stat: 'sleuthkit',
   img_cat: 'sleuthkit',
