@@ -63,6 +63,8 @@ export function benchCases(folder, sizeMiB) {
       peer: () => run(node, ['-e', '0']),
       ours: () => run(node, [command, 'check', leafOf(folder, 1)]),
     },
+    hashes(folder, 'what is data', ['--sparse-only'], dataBytes, 0.8),
+    hashes(folder, 'the whole content', [], () => bytes, 0.8),
     siblings(folder, 32, 30),
     conversion(folder, 'a sparse disk to raw', leafOf(folder, 1), 'raw', 1.8),
     conversion(folder, 'a chain of 32 to raw', leafOf(folder, 32), 'raw', 4),
@@ -76,6 +78,26 @@ export function benchCases(folder, sizeMiB) {
     machines(folder, 1000, 4),
     ...servedCases(folder),
   ];
+}
+
+/** SHA-256 against bare node:crypto over as many bytes from memory, which reads nothing. */
+function hashes(folder, what, options, bytesOf, target) {
+  const disk = leafOf(folder, 1);
+  let bytes;
+  return {
+    title: `hash ${what} of a sparse disk (against node:crypto over as many bytes from memory)`,
+    target,
+    prepare: () => {
+      bytes ??= bytesOf(disk);
+    },
+    peer: () => run(node, [job, 'sha256', String(bytes)]),
+    ours: () => run(node, [command, 'hash', disk, ...options]),
+  };
+}
+
+function dataBytes(disk) {
+  const runs = JSON.parse(String(run('qemu-img', ['map', '--output', 'json', disk]).stdout));
+  return runs.reduce((sum, { data, length }) => sum + (data ? length : 0), 0);
 }
 
 /** Two leaves of equal content on one chain: their own grains have to be read, all else is one and the same. */
