@@ -44,7 +44,7 @@ export const TREE_COMMANDS: readonly CommandSpec[] = [
     notes: [
       WHOLE,
       'What changes under a sibling of DELTA is copied into it, where it has nothing of its own. LINK gets the CID of DELTA. A machine or snapshot that names LINK itself would read other content: refused without --force; snapshots of a machine are deleted with vmdkit snapshot.',
-      'With --in-place nobody but DELTA may stand on LINK. When that is interrupted, everything above reads as before, and LINK is between old and new until the same command has run again.',
+      'With --in-place nobody but DELTA may stand on LINK. When that is interrupted, everything above reads as before, and LINK is between old and new, as vmdkit check says then, until the same command has run again.',
     ],
     load: () => import('./commands/commit.ts'),
   },

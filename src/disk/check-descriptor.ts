@@ -22,6 +22,9 @@ import { readDescriptor, type DescriptorContext } from './read-descriptor.ts';
 const FIRST_BYTES = 64 << 10;
 const UNTOLD_EMBEDDED: ReadonlySet<string> = new Set(['desc-nul-tail', 'desc-extent-name-empty']);
 
+/** Opened with a warning, since what stands on the disk reads as it should; the disk by itself does not. */
+const DAMAGE_TO_THE_DISK: ReadonlySet<string> = new Set(['DESC-HALF-MERGED']);
+
 export interface CheckedDescriptor {
   /** Undefined when there is none that can be read. */
   readonly descriptor: Descriptor | undefined;
@@ -110,7 +113,12 @@ function parseNoting(
       ...(expected === undefined ? [] : [`expected ${expected}`]),
     ];
     const tail = compared.length === 0 ? '' : `: ${compared.join(', ')}`;
-    log[severity](code.toUpperCase(), { path }, () => `${message}${where}${tail}`);
+    const known = code.toUpperCase();
+    log[DAMAGE_TO_THE_DISK.has(known) ? 'error' : severity](
+      known,
+      { path },
+      () => `${message}${where}${tail}`,
+    );
   }
   noteTypeMismatch(descriptor, log);
   return descriptor;

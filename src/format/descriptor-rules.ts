@@ -2,6 +2,7 @@
 // warnings that another program may read it otherwise; whether files exist and fit is judged where they are opened.
 import { MAX_SECTORS } from '../core/units.ts';
 import { EXTENT_TYPES, type ExtentFields } from './extent-line.ts';
+import { HALF_MERGED_KEY } from './half-merged.ts';
 
 export interface RuleProblem {
   /** Kebab-case, begins `desc-`. */
@@ -56,6 +57,7 @@ export function findRuleProblems(input: RuleInput): RuleProblem[] {
   report(createTypeProblem(input));
   report(parentProblem(input));
   report(contentProblem(input));
+  report(mergeProblem(input));
   for (const problem of duplicates(input.pairs)) problems.push(problem);
   for (const problem of extentProblems(input)) problems.push(problem);
   return problems;
@@ -128,6 +130,17 @@ function contentProblem({ pairs }: RuleInput): RuleProblem | undefined {
     message: 'the content is encrypted',
     found: key,
   };
+}
+
+/** Read as it stands, since disks above hide what changes; by itself it is neither what it was nor what it will be. */
+function mergeProblem({ pairs }: RuleInput): RuleProblem | undefined {
+  const mark = first(pairs, HALF_MERGED_KEY);
+  if (mark === undefined) return undefined;
+  return warning(
+    'desc-half-merged',
+    'a merge into this disk was stopped: what stands on it reads as before, the disk alone is between old and new; the same command with --in-place finishes it',
+    mark,
+  );
 }
 
 /** Identical duplicates are harmless. Different ones are read differently by every program; in the ddb they only describe. */

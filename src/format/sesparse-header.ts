@@ -117,21 +117,27 @@ export function parseSeSparseHeader(from: Uint8Array, path: string): SeSparseHea
     grainSectors: number('grainSectors'),
     volatileHeaderOffset: number('volatileHeaderOffset'),
   };
-  const crossed = crossedRegion(header);
-  if (crossed !== undefined) fail('grainOffset', raw.grainOffset, `grains apart from the ${crossed}`);
+  const crossed = crossedRegions(header);
+  if (crossed !== undefined) fail(crossed.field, raw[crossed.field] as bigint, crossed.expected);
   return header;
 }
 
-/** What the grains would share sectors with: metadata must never read as contents. */
-function crossedRegion(header: SeSparseHeader): string | undefined {
-  const regions: readonly (readonly [name: string, offset: number, size: number])[] = [
-    ['header', 0, 1],
-    ['volatile header', header.volatileHeaderOffset, 1],
-    ['grain directory', header.grainDirectoryOffset, header.grainDirectorySize],
-    ['grain tables', header.grainTablesOffset, header.grainTablesSize],
+/** Two regions that share sectors: one of them then reads as what the other holds, tables as grains or as a directory. */
+function crossedRegions(header: SeSparseHeader): { field: Field; expected: string } | undefined {
+  const regions: readonly (readonly [name: string, field: Field, offset: number, size: number])[] = [
+    ['header', 'constMagic', 0, 1],
+    ['volatile header', 'volatileHeaderOffset', header.volatileHeaderOffset, 1],
+    ['grain directory', 'grainDirectoryOffset', header.grainDirectoryOffset, header.grainDirectorySize],
+    ['grain tables', 'grainTablesOffset', header.grainTablesOffset, header.grainTablesSize],
+    ['grains', 'grainOffset', header.grainOffset, header.grainSectors],
   ];
-  const end = header.grainOffset + header.grainSectors;
-  return regions.find(([, offset, size]) => offset < end && header.grainOffset < offset + size)?.[0];
+  for (const [index, [name, field, start, size]] of regions.entries()) {
+    const over = regions
+      .slice(0, index)
+      .find(([, , offset, length]) => offset < start + size && start < offset + length);
+    if (over !== undefined) return { field, expected: `${name} apart from the ${over[0]}` };
+  }
+  return undefined;
 }
 
 /** Grain tables that a disk of `capacity` sectors can use: one per 16 MiB. */

@@ -4,8 +4,7 @@ import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import { usageError, VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
-import type { DescriptorEdits } from '../format/edit-descriptor.ts';
-import { longIdOf, untracked } from './consolidate.ts';
+import { longIdOf } from './consolidate.ts';
 import {
   assertNoMachine,
   assertUnguarded,
@@ -21,7 +20,8 @@ import {
   type DiskTree,
 } from './disk-tree.ts';
 import type { TreeLink } from './link-tree.ts';
-import { assertMergeable, measureMerge, mergeInPlace, type Merge } from './merge-links.ts';
+import { endingHalfMerge, planMergeInPlace } from './merge-in-place.ts';
+import { measureMerge, type Merge } from './merge-links.ts';
 import { remakeLink } from './remake-link.ts';
 import { editsFor, restand, tellMove, type NewParent } from './restand.ts';
 import { changeTree } from './tree-change.ts';
@@ -134,10 +134,10 @@ async function planTarget(commit: Commit, above: TreeLink | undefined): Promise<
   const reading = { ...options, fs: plan.store };
   const { data, zero } = await measureMerge(merge, reading);
   const longContentId = longIdOf(delta, target, parent.cid, options.random ?? randomBytes);
-  const edits: DescriptorEdits = {
+  const edits = endingHalfMerge(merge, {
     cid: parent.cid,
     ...(longContentId === undefined ? {} : { longContentId }),
-  };
+  });
   if (data + zero === 0) return editLink(plan, target, edits);
   if (options.inPlace !== true) {
     const below = parentOf(tree, target);
@@ -148,9 +148,10 @@ async function planTarget(commit: Commit, above: TreeLink | undefined): Promise<
   );
   const names = [...others.map(({ path }) => path), ...(above === undefined ? [] : [above.path])];
   if (names.length > 0) throw needsCopy(target, names);
-  assertMergeable(target);
+  const planned = await planMergeInPlace(plan.store, merge, edits, reading);
   lockLink(plan, target);
-  plan.work.push(() => mergeInPlace(merge, reading));
+  plan.work.push(planned.run);
+  plan.changes.push(...planned.changes);
   plan.written.push({ path: target.path, 'create-type': target.createType, bytes: data * SECTOR_BYTES });
   const full = target.occupied >= target.capacity * SECTOR_BYTES;
   addNeeded(plan, posix.dirname(target.path), full ? 0 : data * SECTOR_BYTES);
@@ -158,7 +159,6 @@ async function planTarget(commit: Commit, above: TreeLink | undefined): Promise<
     plan.changes.push({ kind: 'remove', path: target.tracking });
     plan.notes.push(`${target.path} loses its change tracking: the next backup is a full one`);
   }
-  await editLink(plan, target, { ...edits, ...untracked(target) });
 }
 
 function needsCopy({ path }: TreeLink, others: readonly string[]): VmdkError {

@@ -14,14 +14,8 @@ import { dropLink } from './drop-link.ts';
 import type { TreeLink } from './link-tree.ts';
 import { spelledLike, vmsdOf, type ChangePlan } from './machine-change.ts';
 import { keptText, type MachineTree } from './machine-tree.ts';
-import {
-  assertMergeable,
-  keeperOf,
-  measureMerge,
-  mergeInPlace,
-  stageMerge,
-  type Merge,
-} from './merge-links.ts';
+import { endingHalfMerge, planMergeInPlace } from './merge-in-place.ts';
+import { assertMergeable, keeperOf, measureMerge, stageMerge, type Merge } from './merge-links.ts';
 import type { SnapshotOptions } from './snapshot-types.ts';
 
 /** Adds to the plan all that the consolidation takes. @throws VmdkError `not-mergeable`, `no-content-id`. */
@@ -65,7 +59,7 @@ async function mergeInto(
 ): Promise<void> {
   const { store, changes } = plan;
   const keeper = keeperOf(merge);
-  const edits = editsFor(merge, moves, options);
+  const edits = endingHalfMerge(merge, editsFor(merge, moves, options));
   const { data, zero } = await measureMerge(merge, { ...options, fs: store });
   for (const link of merge.links) if (link !== keeper) dropLink(plan, link);
   plan.merged.push({
@@ -80,7 +74,7 @@ async function mergeInto(
   }
   assertMergeable(keeper);
   if (options.inPlace === true && merge.into === 'bottom')
-    return mergeWhereItStands(plan, merge, { ...edits, ...untracked(keeper) }, data, options);
+    return mergeWhereItStands(plan, merge, edits, data, options);
   const size = keeper.occupied + data * SECTOR_BYTES;
   plan.needed += size;
   // Both are there until the new one is complete.
@@ -112,14 +106,10 @@ async function mergeWhereItStands(
   const growth = keeper.occupied >= keeper.capacity * SECTOR_BYTES ? 0 : data * SECTOR_BYTES;
   plan.needed += growth;
   plan.freed -= growth;
-  plan.work.push({ files: keeper.files, run: () => mergeInPlace(merge, { ...options, fs: store }) });
-  const change = await descriptorChange(store, keeper.path, edits);
-  if (change !== undefined) changes.push(change);
+  const planned = await planMergeInPlace(store, merge, edits, options);
+  plan.work.push({ files: keeper.files, run: planned.run });
+  changes.push(...planned.changes);
   dropTracking(plan, keeper);
-}
-
-export function untracked({ descriptor }: TreeLink): DescriptorEdits {
-  return descriptor.changeTrackPath === undefined ? {} : { changeTrackPath: null, version: 1 };
 }
 
 function dropTracking({ changes, notes }: ChangePlan, { tracking, path }: TreeLink): void {

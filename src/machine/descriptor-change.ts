@@ -8,16 +8,21 @@ import type { FileChange } from '../operations/file-change.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 
-/** What makes the edits true of the disk at `path`; undefined when nothing would change. */
+/**
+ * What makes the edits true of the disk at `path`; undefined when nothing would change. `first` are edits that will have
+ * been made by then.
+ */
 export async function descriptorChange(
   store: FileStore,
   path: string,
   edits: DescriptorEdits,
+  first: DescriptorEdits = {},
 ): Promise<Extract<FileChange, { kind: 'replace' | 'patch' }> | undefined> {
   const file = await store.open(path, 'read');
   try {
     const context = { store, guard: createPathGuard({ store }) };
-    const { descriptor, embedded } = await readDescriptor(context, file);
+    const { descriptor: found, embedded } = await readDescriptor(context, file);
+    const descriptor = editDescriptor(found, first);
     const before = printDescriptor(descriptor);
     const text = printDescriptor(editDescriptor(descriptor, edits));
     if (text.equals(before)) return undefined;

@@ -144,7 +144,7 @@ describe('a seSparse extent', () => {
       ['gdOffset', 2n ** 64n - 1n, 'grainDirectoryOffset'],
       ['tablesOffset', 2n ** 63n, 'grainTablesOffset'],
       ['grainOffset', 2n ** 63n, 'grainOffset'],
-      ['volatileOffset', 0, 'volatileMagic'],
+      ['volatileOffset', 0, 'volatileHeaderOffset'],
       ['volatileOffset', 7, 'volatileMagic'],
     ];
     for (const [field, value, named] of fields) {

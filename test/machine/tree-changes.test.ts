@@ -2,6 +2,7 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { openDisk } from '../../src/disk/open-disk.ts';
+import type { Progress } from '../../src/core/task.ts';
 import { bytes, SECTOR_BYTES } from '../../src/core/units.ts';
 import { lineageOf } from '../../src/format/lineage.ts';
 import { commitDisk } from '../../src/machine/commit-disk.ts';
@@ -17,7 +18,7 @@ import { createDisk } from '../../src/operations/create-disk.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { takeLock } from '../../src/storage/take-lock.ts';
-import { hashesBelow } from '../support/clone-bench.ts';
+import { contentOf, hashesBelow } from '../support/clone-bench.ts';
 import { vmsdText, vmxText, writeText } from '../support/scan-model.ts';
 import { ModelTree, TREE_SECTORS, type ModelDisk } from '../support/tree-model.ts';
 
@@ -146,6 +147,25 @@ describe('commit', () => {
     await commitDisk(top.path, { fs, inPlace: true });
     leaf.content = top.content;
     await tree.verify();
+  });
+
+  it('in place, stopped half-way, is found, keeps new deltas off the disk, and is finished by the same again', async () => {
+    const top = await tree.addDelta(leaf, 11);
+    const stopped = new AbortController();
+    const onProgress = ({ phase }: Progress) => {
+      if (phase === 'copying') stopped.abort(new Error('stopped'));
+    };
+    const options = { fs, inPlace: true, signal: stopped.signal, onProgress };
+    await expect(commitDisk(top.path, options)).rejects.toThrow('stopped');
+    expect((await contentOf(fs, top.path)).equals(top.content)).toBe(true);
+    expect(
+      (await checkDisk(leaf.path, { fs })).problems.map(({ severity, code }) => [severity, code]),
+    ).toEqual([['error', 'DESC-HALF-MERGED']]);
+    await expectRefused(createDelta('/t/a/new.vmdk', leaf.path, { fs }), 'half-merged', 'vmdkit commit');
+    await commitDisk(top.path, { fs, inPlace: true });
+    leaf.content = top.content;
+    await tree.verify();
+    expect((await checkDisk(leaf.path, { fs })).problems).toEqual([]);
   });
 
   it('makes no sense for a disk without a parent, nor into one that is not below', async () => {

@@ -60,8 +60,10 @@ async function stateOf(store: FileStore): Promise<State> {
     const content = Buffer.alloc(chain.capacity * SECTOR_BYTES);
     await chain.read(wholeOf(chain), content);
     const links = chain.links.map((link) => link.path).join(' ');
+    const marked = chain.leaf.findings.some(({ code }) => code === 'DESC-HALF-MERGED');
     await chain.close();
-    disks[path] = `${createHash('sha256').update(content).digest('hex')} through ${links}`;
+    const hash = createHash('sha256').update(content).digest('hex');
+    disks[path] = `${hash} through ${links}${marked ? ', half merged' : ''}`;
   }
   const files = await filesBelow(store, '/t');
   return { disks, files: files.filter((path) => !/\.lck\/|sharers/.test(path)).join('\n') };
@@ -137,6 +139,9 @@ describe('when the power is cut', { timeout: 180_000 }, () => {
           Object.entries(disks).filter(([path]) => path !== at.leaf);
         expect([others(before), others(after)]).toContainEqual(others(now));
         expect(now.files).toBe(before.files);
+        const [was, is] = [before, now].map(({ disks }) => disks[at.leaf]!);
+        // Whatever is neither old nor new says so; what says so may not have begun yet.
+        expect(is, was).toContain('half merged');
       },
     }));
 

@@ -78,6 +78,11 @@ describe('descriptors', () => {
       (old) => old.replace(' VMFS ', ' FLAT ').replace('vmdk"', 'vmdk" 0'),
       ['warning DESC-TYPE-MISMATCH'],
     ],
+    [
+      'the mark of a merge that was stopped',
+      (old) => `${old}ddb.vmdkit.merging = "disk-000001.vmdk"\n`,
+      ['error DESC-HALF-MERGED'],
+    ],
     ['NUL bytes at its end', (old) => `${old}\0\0`, ['info DESC-NUL-TAIL']],
   ])('with %s are found, and the extents are checked all the same', async (_, change, expected) => {
     expect(await findingsOf({ '/vm/disk.vmdk': text(change), ...data })).toEqual(expected);
