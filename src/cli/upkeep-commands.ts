@@ -113,6 +113,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
         choices: ['refuse', 'ignore'],
         summary: 'locks that others have on the disk (default refuse)',
       },
+      { name: 'dry-run', short: 'n', summary: 'prove that it can be done, and change nothing' },
     ],
     opensDisks: true,
     examples: [
@@ -137,9 +138,10 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
         choices: ['refuse', 'ignore'],
         summary: 'locks that others have on the disk (default refuse)',
       },
+      { name: 'dry-run', short: 'n', summary: 'read all, tell what would be dropped, and change nothing' },
     ],
     opensDisks: true,
-    examples: ['vmdkit compact web-01.vmdk'],
+    examples: ['vmdkit compact web-01.vmdk', 'vmdkit compact web-01.vmdk --dry-run'],
     notes: [
       'What the disk reads as stays the same, and so does its CID: disks that stand on it are as before. Sparse extents are written anew, which takes as much free space as they do at most; in flat files zeros become holes, where the file system can have them.',
     ],
@@ -150,7 +152,11 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
     summary: 'another name or folder for a disk, its extents, and all that names it',
     operands: [{ name: 'OLD' }, { name: 'NEW' }],
     options: [
-      { name: 'dry-run', summary: 'tell what would be renamed and rewritten; nothing is changed' },
+      {
+        name: 'dry-run',
+        short: 'n',
+        summary: 'tell what would be renamed and rewritten; nothing is changed',
+      },
       {
         name: 'locked',
         value: 'WHAT',

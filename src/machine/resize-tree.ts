@@ -14,6 +14,7 @@ import { cidWidth } from '../format/edit-descriptor.ts';
 import { assertSizeAllowed, assertTailZero } from '../operations/resize-disk.ts';
 import {
   applyResizes,
+  assertRoomFor,
   planResizedFiles,
   type OpenMember,
   type ResizedFiles,
@@ -32,6 +33,8 @@ export interface ResizeTreeOptions extends TaskOptions, ChainOptions {
   readonly shrink?: boolean | undefined;
   /** Cut off whatever is there; go on although not all around was looked at, or a machine was not shut down cleanly. */
   readonly force?: boolean | undefined;
+  /** Prove that it can be done, and change nothing; the CIDs that are told are not those that will be. Default false. */
+  readonly dryRun?: boolean | undefined;
   /** Folders to look through for further disks, besides those around the base. */
   readonly scan?: readonly string[] | undefined;
 }
@@ -61,11 +64,12 @@ export async function resizeTree(
       `Disks are whole sectors of ${SECTOR_BYTES} bytes.`,
     );
   const store = storeFor(options.fs);
-  await settleAround(store, path);
+  const dryRun = options.dryRun === true;
+  if (!dryRun) await settleAround(store, path);
   const chain = await openChain(path, 'read', { ...options, onFinding: undefined });
   const base = chain.links.at(-1)!.path;
   await chain.close();
-  if (posix.dirname(base) !== posix.dirname(path)) await settleAround(store, base);
+  if (!dryRun && posix.dirname(base) !== posix.dirname(path)) await settleAround(store, base);
   const { allow, confine, pathMap, scan, signal, force = false } = options;
   const sharers = await findSharers(store, base, { allow, confine, pathMap, scan, signal });
   if (!force) assertAllKnown(sharers);
@@ -76,7 +80,7 @@ export async function resizeTree(
   const files = [...members.flatMap((member) => member.files), ...sharers.machines];
   const others = options.locked === 'ignore' ? 'ignore' : 'refuse';
   const work = (): Promise<ResizedTree> => resizeLocked(store, members, size / SECTOR_BYTES, options);
-  const done = await withLocks(store, files, work, { others });
+  const done = dryRun ? await work() : await withLocks(store, files, work, { others });
   return { ...done, notes: sharers.notes };
 }
 
@@ -129,7 +133,8 @@ async function resizeLocked(
     }
   }
   const request = JSON.stringify(['resize-tree', first!.path, capacity]);
-  if (resizes.length > 0)
+  if (options.dryRun === true) await assertRoomFor(store, resizes);
+  else if (resizes.length > 0)
     await applyResizes(store, resizes, { root: posix.dirname(first!.path), request }, options);
   return { disks, before: before * SECTOR_BYTES, after: capacity * SECTOR_BYTES, notes: [] };
 }

@@ -20,7 +20,7 @@ import { storeFor } from '../storage/promises-file-store.ts';
 import { applyChangeSet } from './change-set.ts';
 import type { FileChange } from './file-change.ts';
 import { assertFreeSpace } from './free-space.ts';
-import { rebuildExtent } from './rebuild-extent.ts';
+import { measureRebuild, rebuildExtent } from './rebuild-extent.ts';
 import { settleAround } from './settle-around.ts';
 import { filesOfDisk, withLocks } from './with-locks.ts';
 
@@ -36,7 +36,10 @@ export interface CompactedDisk {
   readonly dropped: number;
 }
 
-export type CompactOptions = TaskOptions & ChainOptions;
+export interface CompactOptions extends TaskOptions, ChainOptions {
+  /** Read all and tell what would be dropped, `after` as an estimate; change nothing. Default false. */
+  dryRun?: boolean | undefined;
+}
 
 /**
  * @throws VmdkError `not-compactable` (refused) for types that cannot be written, `no-space`, `disk-locked` (refused);
@@ -44,6 +47,7 @@ export type CompactOptions = TaskOptions & ChainOptions;
  */
 export async function compactDisk(path: string, options: CompactOptions = {}): Promise<CompactedDisk> {
   const store = storeFor(options.fs);
+  if (options.dryRun === true) return compactLocked(store, path, options);
   await settleAround(store, path);
   const found = await openDisk(path, { ...options, onFinding: undefined });
   await found.close();
@@ -63,7 +67,7 @@ async function compactLocked(
     assertCompactable(chain);
     const files = filesOfDisk(leaf);
     const before = await occupied(store, files);
-    let dropped = await punchFlat(store, chain, options);
+    let dropped = await (options.dryRun === true ? zerosInFlat : punchFlat)(store, chain, options);
     const below = chain.links.length > 1 ? new MergedSource(chain.links.slice(1)) : undefined;
     const changes: FileChange[] = [];
     for (const placed of leaf.extents) {
@@ -76,6 +80,10 @@ async function compactLocked(
         descriptor: leaf.embedded && start === 0 ? trimmed(printDescriptor(leaf.descriptor)) : undefined,
       };
       const source = { leaf, below, start, end: start + extent.capacity };
+      if (options.dryRun === true) {
+        dropped += (await measureRebuild(shape, source, options)) * SECTOR_BYTES;
+        continue;
+      }
       const make = async (to: string): Promise<void> => {
         dropped += (await rebuildExtent(store, to, shape, source, options)) * SECTOR_BYTES;
       };
@@ -92,7 +100,7 @@ async function compactLocked(
         { signal: options.signal },
       );
     }
-    const after = await occupied(store, files);
+    const after = options.dryRun === true ? Math.max(0, before - dropped) : await occupied(store, files);
     return { path: leaf.path, createType: leaf.createType, before, after, dropped };
   } finally {
     await chain.close();
@@ -133,6 +141,17 @@ async function punchFlat(store: FileStore, chain: Chain, task: TaskOptions): Pro
     }
   }
   return punched;
+}
+
+/** What `punchFlat` would give back where the system can do that. */
+async function zerosInFlat(_: FileStore, { leaf }: Chain, task: TaskOptions): Promise<number> {
+  let sum = 0;
+  for (const placed of leaf.extents) {
+    const { extent } = placed;
+    if (extent.kind !== 'flat' || extent.path === undefined) continue;
+    for await (const { from, to } of zeroStretches(placed, task)) sum += to - from;
+  }
+  return sum;
 }
 
 /** Bytes of the file that hold zeros and take space, in whole pages. */

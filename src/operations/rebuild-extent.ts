@@ -64,6 +64,16 @@ export async function rebuildExtent(
   }
 }
 
+/** The sectors of data that `rebuildExtent` would leave out; everything is read and nothing made. */
+export function measureRebuild(
+  { capacity, grainSize }: Pick<NewExtentFile, 'capacity' | 'grainSize'>,
+  source: RebuildSource,
+  task: TaskOptions,
+): Promise<number> {
+  const nothing = (): Promise<void> => Promise.resolve();
+  return copyGrains({ capacity, grainSize, write: nothing, zero: nothing }, source, task);
+}
+
 function emptyFile(
   path: string,
   { kind, capacity, grainSize, descriptor }: NewExtentFile,
@@ -95,7 +105,12 @@ interface ReadPart extends Part {
   readonly under: Buffer | undefined;
 }
 
-async function copyGrains(target: WritableExtent, source: RebuildSource, task: TaskOptions): Promise<number> {
+type GrainTarget = Pick<WritableExtent, 'write' | 'zero'> & {
+  readonly capacity: number;
+  readonly grainSize: number;
+};
+
+async function copyGrains(target: GrainTarget, source: RebuildSource, task: TaskOptions): Promise<number> {
   const { below, start, end } = source;
   const rooms: Buffer[] = [];
   const reading = (part: Part): Promise<ReadPart> => readPart(source, part, rooms);
@@ -150,11 +165,7 @@ async function readPart({ leaf, below }: RebuildSource, part: Part, rooms: Buffe
 }
 
 /** Neighbouring grains that have to be stored go in one write. Returns the sectors that need not be. */
-async function writePart(
-  target: WritableExtent,
-  start: number,
-  { range, ...read }: ReadPart,
-): Promise<number> {
+async function writePart(target: GrainTarget, start: number, { range, ...read }: ReadPart): Promise<number> {
   const length = range.count * SECTOR_BYTES;
   const data = read.data.subarray(0, length);
   const bytes = target.grainSize * SECTOR_BYTES;
@@ -186,7 +197,7 @@ function kindOf(data: Buffer, under: Buffer | undefined, from: number, to: numbe
 }
 
 /** A grain that the end of a smaller disk had cut, made whole with zeros as far as the new extent goes. */
-function wholeGrains(target: WritableExtent, place: number, grains: Buffer): Uint8Array {
+function wholeGrains(target: GrainTarget, place: number, grains: Buffer): Uint8Array {
   const end = place + grains.length / SECTOR_BYTES;
   const missing = Math.min(roundUp(end, target.grainSize), target.capacity) - end;
   return missing <= 0 ? grains : Buffer.concat([grains, Buffer.alloc(missing * SECTOR_BYTES)]);

@@ -16,7 +16,7 @@ import type { OpenOptions } from '../disk/open-options.ts';
 import { newCid, NO_PARENT_CID } from '../format/content-id.ts';
 import { cidWidth } from '../format/edit-descriptor.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
-import { applyResizes, planResizedFiles } from './resize-files.ts';
+import { applyResizes, assertRoomFor, planResizedFiles } from './resize-files.ts';
 import { settleAround } from './settle-around.ts';
 import { filesOfDisk, withLocks } from './with-locks.ts';
 
@@ -25,6 +25,8 @@ export interface ResizeOptions extends TaskOptions, OpenOptions {
   shrink?: boolean | undefined;
   /** Cut off whatever is there. Default false. */
   force?: boolean | undefined;
+  /** Prove that it can be done, and change nothing. Default false. */
+  dryRun?: boolean | undefined;
 }
 
 export interface ResizedDisk {
@@ -53,7 +55,8 @@ export async function resizeDisk(
   }
   const store = storeFor(options.fs);
   const capacity = size / SECTOR_BYTES;
-  await settleAround(store, path);
+  const dryRun = options.dryRun === true;
+  if (!dryRun) await settleAround(store, path);
   const work = async (): Promise<ResizedDisk> => {
     const disk = await openDisk(path, options);
     try {
@@ -68,12 +71,14 @@ export async function resizeDisk(
       const open = () => Promise.resolve({ disk, below: undefined, close: () => Promise.resolve() });
       const files = await planResizedFiles(store, disk, { capacity, cid }, open, options);
       const request = JSON.stringify(['resize', disk.path, capacity]);
-      await applyResizes(store, [files], { root: posix.dirname(disk.path), request }, options);
-      return { ...facts, after: size, cid };
+      if (dryRun) await assertRoomFor(store, [files]);
+      else await applyResizes(store, [files], { root: posix.dirname(disk.path), request }, options);
+      return { ...facts, after: size, cid: dryRun ? disk.descriptor.cid : cid };
     } finally {
       await disk.close();
     }
   };
+  if (dryRun) return work();
   const others = options.locked === 'ignore' ? 'ignore' : 'refuse';
   const found = await openDisk(path, { ...options, onFinding: undefined });
   await found.close();

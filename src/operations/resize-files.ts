@@ -127,6 +127,17 @@ function contentOf(
   };
 }
 
+/** Returns the folders of the disks. @throws VmdkError `no-space` (refused) for one that is too full. */
+export async function assertRoomFor(store: FileStore, resizes: readonly ResizedFiles[]): Promise<string[]> {
+  const needs = new Map<string, number>();
+  for (const { path, needed } of resizes) {
+    const folder = posix.dirname(path);
+    needs.set(folder, (needs.get(folder) ?? 0) + needed);
+  }
+  for (const [folder, needed] of needs) await assertFreeSpace(store, folder, needed);
+  return [...needs.keys()];
+}
+
 /** Carries out the plans of all disks as one. `root` holds the journal. */
 export async function applyResizes(
   store: FileStore,
@@ -134,16 +145,11 @@ export async function applyResizes(
   { root, request }: { root: string; request: string },
   task: TaskOptions,
 ): Promise<void> {
-  const needs = new Map<string, number>();
-  for (const { path, needed } of resizes) {
-    const folder = posix.dirname(path);
-    needs.set(folder, (needs.get(folder) ?? 0) + needed);
-  }
-  for (const [folder, needed] of needs) await assertFreeSpace(store, folder, needed);
+  const folders = await assertRoomFor(store, resizes);
   const flats = resizes.flatMap((one) => one.flats);
   const growing = flats.filter(({ bytes, oldBytes }) => bytes > oldBytes);
   for (const { path, bytes } of growing) await setLength(store, path, bytes);
-  const otherRoots = [...needs.keys()].filter((folder) => folder !== root);
+  const otherRoots = folders.filter((folder) => folder !== root);
   const changes = resizes.flatMap((one) => one.changes);
   try {
     await applyChangeSet(

@@ -33,6 +33,14 @@ async function makeDisk(name: string, type: string): Promise<void> {
 describe('resize', () => {
   it('makes a disk larger, and smaller when its end is zeros', async () => {
     await makeDisk('a.vmdk', 'monolithicSparse');
+    const before = await readFile(join(cwd, 'a.vmdk'));
+    expect(await run('resize', 'a.vmdk', '16M', '-n')).toEqual({
+      stdout: 'a.vmdk: 8 MiB (8,388,608 bytes), would be 16 MiB (16,777,216 bytes)\n',
+      stderr: '',
+      code: 0,
+    });
+    expect(await run('resize', 'a.vmdk', '1M', '--shrink', '-n')).toMatchObject({ stdout: '', code: 4 });
+    expect((await readFile(join(cwd, 'a.vmdk'))).equals(before)).toBe(true);
     expect(await run('resize', 'a.vmdk', '16M')).toEqual({
       stdout: '',
       stderr: 'a.vmdk: 8 MiB (8,388,608 bytes) before, 16 MiB (16,777,216 bytes) now\n',
@@ -64,6 +72,11 @@ describe('resize', () => {
 
   it('resizes a chain as a whole', async () => {
     const { contents } = await makeSmallChain(cwd);
+    const plan = await json<{ disks: object[] }>('resize', ['resize', 'leaf.vmdk', '16M', '--tree', '-n'], {
+      cwd,
+    });
+    expect(plan).toMatchObject({ 'dry-run': true, after: 16 * MIB });
+    expect(plan.disks).toHaveLength(3);
     const done = await json<{ before: number; disks: { filename: string }[] }>(
       'resize',
       ['resize', 'leaf.vmdk', '16M', '--tree'],
@@ -88,6 +101,13 @@ describe('compact', () => {
   it('gives back what zeros took', async () => {
     await makeDisk('a.vmdk', 'monolithicSparse');
     const { size } = await stat(join(cwd, 'a.vmdk'));
+    const before = await readFile(join(cwd, 'a.vmdk'));
+    const told = await run('compact', 'a.vmdk', '-n');
+    expect(told).toMatchObject({ stderr: '', code: 0 });
+    expect(told.stdout).toMatch(/^a\.vmdk: .* occupied, about .* then; 256 KiB of data would be dropped\n$/);
+    const plan = await json('compact', ['compact', 'a.vmdk', '--dry-run'], { cwd });
+    expect(plan).toMatchObject({ 'dry-run': true, dropped: 256 << 10 });
+    expect((await readFile(join(cwd, 'a.vmdk'))).equals(before)).toBe(true);
     const done = await run('compact', 'a.vmdk');
     expect(done).toMatchObject({ stdout: '', code: 0 });
     expect(done.stderr).toMatch(/^a\.vmdk: .* occupied before, .* now; 256 KiB of data dropped\n$/);
