@@ -385,6 +385,7 @@ export { createPieceDigester, type PieceDigester, type PieceHash } from './exami
 export { hashDisk, type HashDiskOptions } from './examine/hash-disk.ts';
 export type { DiskHash, FileHash, LinkHash } from './examine/hash-disk.ts';
 export { whichLink, type LinkSector, type SectorAnswer } from './examine/which.ts';
+export { filesOfSector, type FileOfSector, type FilesOfSector } from './examine/which-file.ts';
 export { findSlack, type SlackOptions, type SlackReport } from './examine/slack.ts';
 export type { SlackItem, SlackKind } from './examine/slack.ts';
 export { readTimeline, type Timeline, type TimelineRequest } from './examine/timeline.ts';

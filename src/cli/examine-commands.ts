@@ -56,10 +56,21 @@ export const EXAMINE_COMMANDS: readonly CommandSpec[] = [
     name: 'which',
     summary: 'which link, file and byte answer a sector, what lies below it, and since which snapshot',
     operands: [{ name: 'DISK' }, { name: 'ADDRESS' }],
-    options: [...POINT_OPTIONS, PARTIAL_OPTION],
+    options: [
+      {
+        name: 'files',
+        summary:
+          'also which file of a file system on the disk it is (ext2 to ext4, FAT); all files are walked',
+      },
+      ...POINT_OPTIONS,
+      PARTIAL_OPTION,
+    ],
     opensDisks: true,
     evidence: 'always',
-    examples: ['vmdkit which web-01-000002.vmdk 4096s', 'vmdkit which web-01.vmx 0x200000 --at uid:2'],
+    examples: [
+      'vmdkit which web-01-000002.vmdk 4096s --files',
+      'vmdkit which web-01.vmx 0x200000 --at uid:2',
+    ],
     notes: [
       'A number is a byte, in decimal, with a unit, or in hexadecimal with 0x; 4096s is sector 4096. When a snapshot was taken stands in the .vmsd of the machine, which is looked for beside the disk.',
     ],

@@ -5,7 +5,7 @@ import { chmod, mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { buildCommand, COMMAND, expectValid, temporaryFolder } from '../support/command.ts';
+import { buildCommand, COMMAND, expectValid, json, temporaryFolder } from '../support/command.ts';
 import { describeWithPeer } from '../support/peer-tools.ts';
 import { difference, runStep, stepsOf } from '../support/walkthrough.ts';
 import { makeMailDisk } from '../support/worked-case-files.ts';
@@ -33,7 +33,17 @@ beforeAll(async () => {
 });
 afterAll(() => remove());
 
-const PEERS = ['qemu-img', 'mmls', 'fls', 'icat', 'hexdump', 'sha256sum', 'mke2fs', 'debugfs'] as const;
+const PEERS = [
+  'qemu-img',
+  'mmls',
+  'fls',
+  'icat',
+  'istat',
+  'hexdump',
+  'sha256sum',
+  'mke2fs',
+  'debugfs',
+] as const;
 
 describeWithPeer(PEERS, 'the worked case', (peers) => {
   it('runs line by line, and prints what it shows', { timeout: 300_000 }, async () => {
@@ -49,6 +59,10 @@ describeWithPeer(PEERS, 'the worked case', (peers) => {
         code,
       });
     }
+    // The superblock is no file's.
+    const disk = join(datastore, 'mail/mail-000001.vmdk');
+    const answer = await json('which', ['which', disk, '2050s', '--files']);
+    expect(answer).toMatchObject({ partition: 1, 'file-system': 'ext4', files: [], 'file-problems': [] });
     expectValid('evidence', JSON.parse(readFileSync(join(datastore, 'installed.json'), 'utf8')));
   });
 });

@@ -27,6 +27,7 @@ const PACKAGES = {
   img_cat: 'sleuthkit',
   fls: 'sleuthkit',
   icat: 'sleuthkit',
+  istat: 'sleuthkit',
   'mkfs.fat': 'dosfstools',
   mcopy: 'mtools',
   hexdump: 'bsdextrautils',

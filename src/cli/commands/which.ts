@@ -1,10 +1,14 @@
 // `vmdkit which`: which link, file and byte answer a sector, what the links below had there, and since when.
+import type { Chain } from '../../chain/chain.ts';
 import { SECTOR_BYTES } from '../../core/units.ts';
+import type { FilesOfSector } from '../../examine/which-file.ts';
 import { whichLink, type LinkSector, type SectorAnswer } from '../../examine/which.ts';
 import { withChain, readingOptionsOf } from '../chain-read.ts';
 import type { CommandModule } from '../command-module.ts';
+import type { CommandContext } from '../context.ts';
 import { EXIT } from '../failure.ts';
 import { linkTimes, machineOf, type LinkTimes } from '../link-times.ts';
+import { nameText } from '../file-text.ts';
 import { grouped } from '../numbers.ts';
 import { shownPath } from '../shown-path.ts';
 import { parseSize } from '../../core/sizes.ts';
@@ -16,10 +20,47 @@ export const run: CommandModule['run'] = (args, context) =>
     const options = await readingOptionsOf(args, context);
     const machine = await machineOf(args.operand('DISK'), options, context);
     const times = machine === undefined ? new Map<string, LinkTimes>() : linkTimes(machine);
-    if (context.format === 'human') await context.stdout.line((await textOf(answer, byte, times)).join('\n'));
-    else await context.printJson(jsonOf(answer, byte, times));
+    const files = args.flag('files') ? await filesAt(chain, answer.sector, context) : undefined;
+    if (context.format === 'human') {
+      const lines = [...(await textOf(answer, byte, times)), ...fileLines(files, byte)];
+      await context.stdout.line(lines.join('\n'));
+    } else await context.printJson({ ...jsonOf(answer, byte, times), ...filesJson(files) });
     return EXIT.done;
   });
+
+async function filesAt(chain: Chain, sector: number, context: CommandContext): Promise<FilesOfSector> {
+  const { filesOfSector } = await import('../../examine/which-file.ts');
+  return context.withProgress((task) => filesOfSector(chain.leaf.path, chain, sector, task));
+}
+
+function fileLines(found: FilesOfSector | undefined, byte: number): string[] {
+  if (found === undefined) return [];
+  const { partition, fileSystem, files, problems } = found;
+  if (partition === undefined) return ['it is in no partition'];
+  const place = partition === 0 ? 'the disk' : `partition ${partition}`;
+  const holders = files.map(({ path, inode, size, offset }) => {
+    const at = offset + (byte % SECTOR_BYTES);
+    const slack = at < size ? '' : ', which ends before it: slack of the file';
+    return `file ${inode} of ${place} (${fileSystem}), byte ${grouped(at)} of ${nameText(path)}${slack}`;
+  });
+  const nobody =
+    fileSystem === undefined ? [] : [`in no file of ${place} (${fileSystem}): its own structures, or free`];
+  return [
+    ...(holders.length === 0 ? nobody : holders),
+    ...problems.map((text) => `could not be read: ${text}`),
+  ];
+}
+
+function filesJson(found: FilesOfSector | undefined): object {
+  if (found === undefined) return {};
+  const { partition, fileSystem, files, problems } = found;
+  return {
+    ...(partition === undefined ? {} : { partition }),
+    ...(fileSystem === undefined ? {} : { 'file-system': fileSystem }),
+    files,
+    'file-problems': problems,
+  };
+}
 
 /** Bytes: `4096s`, `1M`, `2097152`, `0x200000`. */
 function addressOf(text: string): number {
@@ -74,7 +115,7 @@ function answerText(link: LinkSector | undefined, byte: number): string {
     : `link ${link.depth}, byte ${grouped(within)} (0x${within.toString(16)}) of ${shownPath(link.file)}`;
 }
 
-function jsonOf(answer: SectorAnswer, byte: number, times: ReadonlyMap<string, LinkTimes>): unknown {
+function jsonOf(answer: SectorAnswer, byte: number, times: ReadonlyMap<string, LinkTimes>): object {
   return {
     schema: 'vmdkit-which/v1',
     sector: answer.sector,
