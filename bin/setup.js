@@ -18,6 +18,10 @@ import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const at = (...parts) => join(root, ...parts);
+/** Modules of the command line that this many commands need are loaded by all. */
+const SHARED_BY = 20;
+/** Makes a script what Node makes of one before it runs it; bin/scripts.js calls the function. */
+const WRAPPER = ['(function (exports, require, module, __filename, __dirname) {', '})'];
 const stamps = at('node_modules', '.cache', 'vmdkit');
 
 try {
@@ -52,6 +56,8 @@ async function buildDist(always) {
     'tsconfig.build.json',
     'package.json',
     'package-lock.json',
+    'bin/setup.js',
+    'bin/scripts.js',
   ]);
   if (!always && existsSync(at('dist')) && stampOf('build') === wanted) return;
   console.log('setup: building dist (tsc)');
@@ -61,6 +67,7 @@ async function buildDist(always) {
     const tsc = at('node_modules/typescript/bin/tsc');
     run(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', fresh], 'inherit');
     await joinModules(at(fresh));
+    run(process.execPath, [at('bin/keep-compiled.js'), fresh], 'inherit');
     if (existsSync(at('dist'))) renameSync(at('dist'), at(old));
     renameSync(at(fresh), at('dist'));
     stamp('build', wanted);
@@ -72,17 +79,23 @@ async function buildDist(always) {
 
 /**
  * Joins the compiled modules into a few files: opening a hundred small files is half of what a short command costs. The
- * command line gets one file a command and what they share; the library, of which all is loaded at once, very few.
+ * command line gets what most commands need in one file, and a file a command for the rest, as scripts that Node's
+ * compiler can keep (see bin/scripts.js); the library, of which all is loaded at once, gets very few modules.
  * Declarations stay as they are.
  */
 async function joinModules(folder) {
   const joined = `${folder}-joined`;
   const entries = publicEntries();
   const inputOf = (names) => Object.fromEntries(names.map((name) => [name, join(folder, `${name}.js`)]));
-  const isOurs = (id) => id.startsWith(folder) && !entries.some((name) => id === join(folder, `${name}.js`));
+  const isEntry = (id) => entries.some((name) => id === join(folder, `${name}.js`));
+  // Serving and fixtures are not the library's to load.
+  const isApart = (id) => ['serve', 'fixture'].some((part) => id.startsWith(join(folder, part, '/')));
+  const isLibrary = (id) => id.startsWith(folder) && !isEntry(id) && !isApart(id);
   try {
-    await joinInto(joined, inputOf(['cli/main']), 'cli/parts', {});
-    await joinInto(joined, inputOf(entries), 'parts', { groups: [{ name: 'library', test: isOurs }] });
+    await joinInto(joined, inputOf(['cli/main']), 'cli/parts', 'cjs', [
+      { name: 'core', minShareCount: SHARED_BY },
+    ]);
+    await joinInto(joined, inputOf(entries), 'parts', 'esm', [{ name: 'library', test: isLibrary }]);
     for (const name of readdirSync(folder, { recursive: true })) {
       if (/\.js(\.map)?$/.test(name)) rmSync(join(folder, name));
     }
@@ -92,23 +105,60 @@ async function joinModules(folder) {
   }
 }
 
-async function joinInto(dir, input, parts, codeSplitting) {
+async function joinInto(dir, input, parts, format, groups) {
   const { rolldown } = await import('rolldown');
   // Dependencies that are found at run time; yargs' parser is small and is joined in.
   const external = ['koffi'];
   // Of packages only what is used: the parser's index would bring tables for the width of every character.
   const treeshake = { moduleSideEffects: (id) => !id.includes('node_modules') };
-  const bundle = await rolldown({ input, platform: 'node', external, treeshake, logLevel: 'warn' });
-  await bundle.write({
+  // What is loaded late by one command and early by another is a part that both load, nothing to warn of.
+  const checks = { ineffectiveDynamicImport: false };
+  const bundle = await rolldown({ input, platform: 'node', external, treeshake, checks, logLevel: 'warn' });
+  const ending = format === 'cjs' ? 'cjs' : 'js';
+  const { output } = await bundle.write({
     dir,
-    format: 'esm',
-    chunkFileNames: `${parts}/[name]-[hash].js`,
-    codeSplitting,
+    format,
+    entryFileNames: `[name].${ending}`,
+    chunkFileNames: `${parts}/[name]-[hash].${ending}`,
+    codeSplitting: { groups },
+    // Node refuses `import()` in scripts that it has not loaded itself.
+    dynamicImportInCjs: false,
     sourcemap: true,
     // Names stay for stack traces; comments and indentation would only be read past at every start.
-    minify: { compress: false, mangle: false, codegen: { removeWhitespace: true } },
+    minify: { compress: false, mangle: { toplevel: false }, codegen: { removeWhitespace: true } },
   });
   await bundle.close();
+  for (const { type, fileName } of output) {
+    if (type === 'chunk') await finishScript(join(dir, fileName), format === 'cjs' ? WRAPPER : []);
+  }
+}
+
+/**
+ * Writes all other characters of a script as escapes, which mean the same in strings, templates and regular expressions.
+ * A script with one such character takes twice the memory and is read at half the speed. `wrapper`: a line before the
+ * script and one after.
+ */
+async function finishScript(file, [before, after]) {
+  const { decode, encode } = await import('@jridgewell/sourcemap-codec');
+  const lines = readFileSync(file, 'utf8').split('\n');
+  const map = existsSync(`${file}.map`) ? JSON.parse(readFileSync(`${file}.map`, 'utf8')) : undefined;
+  const mappings = map === undefined ? [] : decode(map.mappings);
+  const beyond = /[^\0-\x7f]/g;
+  for (const [index, line] of lines.entries()) {
+    const places = [...line.matchAll(beyond)].map((match) => match.index);
+    if (places.length === 0) continue;
+    lines[index] = line.replace(beyond, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+    for (const segment of mappings[index] ?? []) {
+      segment[0] += 5 * places.filter((place) => place < segment[0]).length;
+    }
+  }
+  if (before !== undefined) {
+    lines.unshift(before);
+    lines.push(after);
+    mappings.unshift([]);
+  }
+  writeFileSync(file, lines.join('\n'));
+  if (map !== undefined) writeFileSync(`${file}.map`, JSON.stringify({ ...map, mappings: encode(mappings) }));
 }
 
 /** What package.json lets others import: `./dist/fixture.js` is `fixture`. */

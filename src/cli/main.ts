@@ -1,5 +1,6 @@
 // The command line: reads the arguments, loads the one command that is asked for, runs it, and turns whatever happens
 // into an exit code. Rule: nothing here knows what a command does.
+import { createRequire } from 'node:module';
 import { isVmdkError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import type { FileStore } from '../storage/file-store.ts';
@@ -139,12 +140,9 @@ async function printVersion(context: CommandContext): Promise<number> {
 }
 
 /** Here, and not in a file of its own: the bundle keeps this one at its place below package.json. */
-async function readVersion(): Promise<string> {
-  const url = new URL('../../package.json', import.meta.url);
-  const { default: manifest } = (await import(url.href, { with: { type: 'json' } })) as {
-    default: { version: string };
-  };
-  return manifest.version;
+function readVersion(): Promise<string> {
+  const { version } = createRequire(import.meta.url)('../../package.json') as { version: string };
+  return Promise.resolve(version);
 }
 
 function asksForJson(argv: readonly string[]): boolean {
