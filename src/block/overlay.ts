@@ -6,21 +6,35 @@ import { RunList } from './run-list.ts';
  * run of `upper` within the result. Runs taken from below lie `deeper` links deeper than `lower` says.
  */
 export function overlay(upper: RunList, lower: RunList, deeper: number): RunList {
-  const merged = new RunList(upper.start, upper.length + lower.length);
-  let below = 0;
-  for (let index = 0; index < upper.length; index++) {
-    if (!upper.isAbsentAt(index)) {
-      merged.addPart(upper, index, merged.end, upper.endAt(index) - merged.end);
-      continue;
+  return overlayAll([upper, lower], [0, deeper]);
+}
+
+/**
+ * Lays lists over one another in one pass, the uppermost first; `depths` is how many links deeper each lies than it says.
+ * Ends where a list ends that is asked, because all above it are absent there.
+ */
+export function overlayAll(lists: readonly RunList[], depths: readonly number[]): RunList {
+  const upper = lists[0]!;
+  const last = lists.length - 1;
+  const cursors = new Uint32Array(lists.length);
+  let most = 0;
+  for (const list of lists) most = Math.max(most, list.length);
+  const merged = new RunList(upper.start, most + upper.length);
+  while (merged.end < upper.end) {
+    const at = merged.end;
+    let end = Infinity;
+    for (let level = 0; level <= last; level++) {
+      const list = lists[level]!;
+      if (at >= list.end) return merged;
+      let index = cursors[level]!;
+      let until = list.endAt(index);
+      while (until <= at) until = list.endAt(++index);
+      cursors[level] = index;
+      end = Math.min(end, until);
+      if (level < last && list.isAbsentAt(index)) continue;
+      merged.addPart(list, index, at, end - at, list.depthAt(index) + depths[level]!);
+      break;
     }
-    const end = Math.min(upper.endAt(index), lower.end);
-    while (below + 1 < lower.length && lower.endAt(below) <= merged.end) below++;
-    while (merged.end < end) {
-      const count = Math.min(lower.endAt(below), end) - merged.end;
-      merged.addPart(lower, below, merged.end, count, lower.depthAt(below) + deeper);
-      if (merged.end < end) below++;
-    }
-    if (merged.end < upper.endAt(index)) break;
   }
   return merged;
 }

@@ -1,6 +1,6 @@
 // A chain is a disk whose absent runs are answered by the disk below. Reading plans from metadata, once per window
 // of the guest's range, so that depth costs nothing afterwards; then the plan is carried out, run by run.
-import { absentBounds, overlay } from '../block/overlay.ts';
+import { absentBounds, overlay, overlayAll } from '../block/overlay.ts';
 import { assertFits, readMapped, readWithin } from '../block/read-runs.ts';
 import { RunList } from '../block/run-list.ts';
 import { assertWithin, sectorRange, type SectorRange } from '../block/sector-range.ts';
@@ -18,8 +18,8 @@ const KEPT_RUNS = 1 << 20;
 /** Longer reads are planned as they come: a window serves many small ones. */
 const LARGEST_WINDOWED_READ = 8192;
 
-/** Links whose maps are folded before they meet the ones above. */
-const FOLDED_TOGETHER = 6;
+/** Links whose maps are asked for before they are laid under the ones above, in one pass. */
+const FOLDED_TOGETHER = 16;
 
 export interface Chain extends SectorSource {
   /** Leaf first, base last. */
@@ -56,8 +56,8 @@ export class MergedSource {
   }
 
   /**
-   * Several links are laid over one another before all of them are laid under what is known: that is long, and would be
-   * copied once for each. Damage in a link that need not have been asked must not matter: then one by one.
+   * Several links are laid under what is known in one pass: it would be copied once for each. Damage in a link that need
+   * not have been asked must not matter: then one by one.
    */
   async #overlayBelow(
     upper: RunList,
@@ -66,12 +66,12 @@ export class MergedSource {
   ): Promise<RunList> {
     const links = this.#links.slice(depth, depth + FOLDED_TOGETHER);
     const answers = await Promise.allSettled(links.map((link) => mapBelow(link, absent.start, absent.end)));
-    let below: RunList | undefined;
-    for (const [index, answer] of answers.entries()) {
+    const lists = [upper];
+    for (const answer of answers) {
       if (answer.status === 'rejected') return this.#overlayOneByOne(upper, depth, links.length);
-      below = below === undefined ? answer.value : overlay(below, answer.value, index);
+      lists.push(answer.value);
     }
-    return overlay(upper, below!, depth);
+    return overlayAll(lists, [0, ...links.map((_, index) => depth + index)]);
   }
 
   async #overlayOneByOne(upper: RunList, depth: number, count: number): Promise<RunList> {

@@ -1,7 +1,7 @@
 // Laying lists over one another, against a naive model of one entry per sector.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { absentBounds, overlay } from '../../src/block/overlay.ts';
+import { absentBounds, overlay, overlayAll } from '../../src/block/overlay.ts';
 import { RunList } from '../../src/block/run-list.ts';
 import { bufferOrigin, cellsOf, type Cell } from '../support/buffer-disk.ts';
 
@@ -63,6 +63,28 @@ describe('overlay', () => {
         },
       ),
       { numRuns: 500 },
+    );
+  });
+
+  it('lays any number of lists at once as the naive model lays them two at a time', () => {
+    fc.assert(
+      fc.property(fc.array(pieces, { minLength: 1, maxLength: 6 }), (stack) => {
+        const lists = stack.map((all, index) => listOf(100, all, index % 2 === 0));
+        const depths = lists.map((_, index) => index * 2);
+        let expected = cellsOf(lists[0]!);
+        for (const [index, list] of lists.entries()) {
+          if (index === 0) continue;
+          const below = cellsOf(list);
+          const end = expected.findIndex(({ state }, at) => state === 'absent' && below[at] === undefined);
+          expected = expected
+            .slice(0, end < 0 ? undefined : end)
+            .map((cell, at) =>
+              cell.state === 'absent' ? { ...below[at]!, depth: below[at]!.depth + depths[index]! } : cell,
+            );
+        }
+        expect(cellsOf(overlayAll(lists, depths))).toEqual(expected);
+      }),
+      { seed: 3, numRuns: 400 },
     );
   });
 
