@@ -58,7 +58,7 @@ function describeDisks(facts: readonly DiskFacts[], { pool, links, machines }: S
     else siblings.push(path);
   }
   const described = facts.map((disk): ForestDisk => {
-    const { identity, hint } = disk;
+    const { identity, hint, merging } = disk;
     const link = links.get(identity);
     const used = uses.get(identity) ?? [];
     return {
@@ -68,6 +68,7 @@ function describeDisks(facts: readonly DiskFacts[], { pool, links, machines }: S
       cid: disk.cid,
       parentCid: disk.parentCid,
       ...(hint === undefined ? {} : { hint }),
+      ...(merging === undefined ? {} : { merging }),
       capacity: disk.capacity,
       occupied: disk.files.reduce((sum, { allocated }) => sum + allocated, 0),
       files: disk.files.map(({ path }) => path),

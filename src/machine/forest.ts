@@ -23,6 +23,8 @@ export interface ForestDisk {
   /** Undefined when it cannot be read; ffffffff on a base. */
   readonly parentCid: number | undefined;
   readonly hint?: string;
+  /** The disk that was being merged into this one where it stands, when that was stopped: until it is finished, it is needed. */
+  readonly merging?: string;
   /** In sectors. */
   readonly capacity: number;
   /** Bytes that its own files occupy. */

@@ -3,6 +3,7 @@
 import { posix } from 'node:path';
 import { VmdkError } from '../core/errors.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
+import { HALF_MERGED_KEY } from '../format/half-merged.ts';
 import { showText } from '../format/plain-text.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import type { Forest, ForestDisk } from './forest.ts';
@@ -41,6 +42,7 @@ export async function planRemoval(targets: RemoveTargets, options: RemoveOptions
     kept.push(...own.kept, ...own.unread.map((path) => ({ path, reason: 'it cannot be read as a disk' })));
   }
   assertNobodyNeeds(targets, disks, going, force);
+  assertNoneIsMerged(targets, disks);
   const folders = await foldersOf(targets, disks, going, kept);
   const mentions = await planForgetting(targets, going, options);
   const files = [...new Set(folders.flatMap(({ files: own }) => own))];
@@ -136,6 +138,23 @@ function assertNobodyNeeds(
         ? 'Make sure that nothing stands on its disks, with vmdkit scan --who-uses, then pass --force.'
         : 'Remove those first, or name them too; or copy them out with vmdkit convert.',
   });
+}
+
+/**
+ * A disk that another was being merged into has neither content: only the other one still holds it whole.
+ * @throws VmdkError `half-merged` (refused), whatever is forced.
+ */
+function assertNoneIsMerged({ forest }: RemoveTargets, disks: ReadonlyMap<string, ForestDisk>): void {
+  for (const { path, merging } of forest.disks) {
+    if (merging === undefined || !disks.has(merging) || disks.has(path)) continue;
+    throw new VmdkError('refused', 'half-merged', 'a merge of this disk into another was stopped', {
+      path: merging,
+      field: HALF_MERGED_KEY,
+      found: `${showText(path)} is between old and new`,
+      expected: 'a disk of which a copy is whole elsewhere',
+      hint: `Finish the merge first: the same command with --in-place again, for example vmdkit commit ${showText(merging)} --in-place.`,
+    });
+  }
 }
 
 interface FolderPlan {

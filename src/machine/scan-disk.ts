@@ -9,6 +9,7 @@ import { readDescriptor } from '../disk/read-descriptor.ts';
 import { explainUnreadable } from '../format/create-types.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
 import { createTypeOf, type Descriptor } from '../format/descriptor.ts';
+import { HALF_MERGED_KEY } from '../format/half-merged.ts';
 import { showText } from '../format/plain-text.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
 
@@ -27,6 +28,8 @@ export interface DiskFacts {
   readonly parentCid: number | undefined;
   readonly delta: boolean;
   readonly hint?: string;
+  /** Path of the disk that was being merged into this one where it stands, when that was stopped; as its mark names it. */
+  readonly merging?: string;
   /** In sectors. */
   readonly capacity: number;
   readonly files: readonly DiskFile[];
@@ -72,6 +75,7 @@ export async function readDiskFacts(reader: DiskReader, place: ResolvedPath): Pr
   // What explains the whole disk explains its extents.
   const files = await filesOf(reader, place, descriptor, unreadable === undefined ? note : () => undefined);
   const { cid, parentCid, parentFileNameHint: hint } = descriptor;
+  const mark = descriptor.ddb.get(HALF_MERGED_KEY);
   return {
     path: place.path,
     identity: place.identity,
@@ -81,6 +85,7 @@ export async function readDiskFacts(reader: DiskReader, place: ResolvedPath): Pr
     delta: parentCid !== undefined && parentCid !== NO_PARENT_CID,
     // Copied: a slice would keep the whole text in memory.
     ...(hint === undefined ? {} : { hint: Buffer.from(hint).toString() }),
+    ...(mark === undefined ? {} : { merging: posix.resolve(posix.dirname(place.path), mark) }),
     capacity: descriptor.extents.reduce((sum, { sectors }) => sum + sectors, 0),
     files,
     problems,

@@ -10,6 +10,7 @@ import { consolidateDisk } from '../../src/machine/consolidate-disk.ts';
 import { rewriteDescriptor } from '../../src/machine/descriptor-change.ts';
 import { promoteDisk } from '../../src/machine/promote-disk.ts';
 import { rebaseDisk } from '../../src/machine/rebase-disk.ts';
+import { removeClones } from '../../src/machine/remove.ts';
 import { findSharers } from '../../src/machine/sharers.ts';
 import { shadowDisk } from '../../src/machine/shadow-disk.ts';
 import { checkDisk } from '../../src/operations/check-disk.ts';
@@ -149,7 +150,7 @@ describe('commit', () => {
     await tree.verify();
   });
 
-  it('in place, stopped half-way, is found, keeps new deltas off the disk, and is finished by the same again', async () => {
+  it('in place, stopped half-way, is found, keeps new deltas off the disk and the delta there, and is finished by the same again', async () => {
     const top = await tree.addDelta(leaf, 11);
     const stopped = new AbortController();
     const onProgress = ({ phase }: Progress) => {
@@ -162,10 +163,15 @@ describe('commit', () => {
       (await checkDisk(leaf.path, { fs })).problems.map(({ severity, code }) => [severity, code]),
     ).toEqual([['error', 'DESC-HALF-MERGED']]);
     await expectRefused(createDelta('/t/a/new.vmdk', leaf.path, { fs }), 'half-merged', 'vmdkit commit');
+    const removing = removeClones([top.path], { fs, force: true });
+    await expectRefused(removing, 'half-merged', `${leaf.path} is between`, `vmdkit commit ${top.path}`);
+    const both = await removeClones([top.path, leaf.path], { fs, dryRun: true });
+    expect(both.disks).toEqual([top.path, leaf.path]);
     await commitDisk(top.path, { fs, inPlace: true });
     leaf.content = top.content;
     await tree.verify();
     expect((await checkDisk(leaf.path, { fs })).problems).toEqual([]);
+    expect((await removeClones([top.path], { fs, dryRun: true })).disks).toEqual([top.path]);
   });
 
   it('makes no sense for a disk without a parent, nor into one that is not below', async () => {
