@@ -1,13 +1,14 @@
 // What is measured of the library, each in a process of its own: `node bench/job.js JOB DISK`, or
 // `node bench/job.js convert DISK TARGET TYPE FORMAT`, or `node bench/job.js sha256 BYTES`.
 import { createHash } from 'node:crypto';
-import { convertDisk, copySectors, createNodeFileStore, openChain } from '../dist/index.js';
+import { copySectors, createNodeFileStore, openChain } from '../dist/read.js';
 import { seeded } from './images.js';
 
 const READS = 10_000;
 const [job, path, ...more] = process.argv.slice(2);
 if (job === 'convert') {
   const [target, type, from] = more;
+  const { convertDisk } = await import('../dist/index.js');
   const fs = createNodeFileStore({ lookUps: 'sync' });
   await convertDisk(path, target, { type, from, fs, durable: false });
   process.exit();

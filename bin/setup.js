@@ -13,7 +13,7 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
@@ -87,15 +87,20 @@ async function joinModules(folder) {
   const joined = `${folder}-joined`;
   const entries = publicEntries();
   const inputOf = (names) => Object.fromEntries(names.map((name) => [name, join(folder, `${name}.js`)]));
+  // Serving and fixtures are not the library's to load, and what only reads loads only what reading takes.
   const isEntry = (id) => entries.some((name) => id === join(folder, `${name}.js`));
-  // Serving and fixtures are not the library's to load.
   const isApart = (id) => ['serve', 'fixture'].some((part) => id.startsWith(join(folder, part, '/')));
   const isLibrary = (id) => id.startsWith(folder) && !isEntry(id) && !isApart(id);
+  const reading = importedBy(join(folder, 'read.js'));
+  const library = [
+    { name: 'reading', test: (id) => !isEntry(id) && reading.has(id) },
+    { name: 'library', test: (id) => isLibrary(id) && !reading.has(id) },
+  ];
   try {
     await joinInto(joined, inputOf(['cli/main']), 'cli/parts', 'cjs', [
       { name: 'core', minShareCount: SHARED_BY },
     ]);
-    await joinInto(joined, inputOf(entries), 'parts', 'esm', [{ name: 'library', test: isLibrary }]);
+    await joinInto(joined, inputOf(entries), 'parts', 'esm', library);
     for (const name of readdirSync(folder, { recursive: true })) {
       if (/\.js(\.map)?$/.test(name)) rmSync(join(folder, name));
     }
@@ -103,6 +108,16 @@ async function joinModules(folder) {
   } finally {
     rmSync(joined, { recursive: true, force: true });
   }
+}
+
+/** The modules that `file` cannot do without, itself among them: what it imports, and what they import. */
+function importedBy(file, found = new Set()) {
+  if (found.has(file)) return found;
+  found.add(file);
+  for (const [, name] of readFileSync(file, 'utf8').matchAll(/^(?:import|export) .*from '(\..+)';$/gm)) {
+    importedBy(join(dirname(file), name), found);
+  }
+  return found;
 }
 
 async function joinInto(dir, input, parts, format, groups) {
@@ -124,7 +139,7 @@ async function joinInto(dir, input, parts, format, groups) {
     // Node refuses `import()` in scripts that it has not loaded itself.
     dynamicImportInCjs: false,
     sourcemap: true,
-    // Names stay for stack traces; comments and indentation would only be read past at every start.
+    // What has a name beyond a function keeps it, for stack traces; all else would only be read past at every start.
     minify: { compress: false, mangle: { toplevel: false }, codegen: { removeWhitespace: true } },
   });
   await bundle.close();

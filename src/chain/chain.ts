@@ -20,6 +20,8 @@ const LARGEST_WINDOWED_READ = 8192;
 
 /** Links whose maps are asked for before they are laid under the ones above, in one pass. */
 const FOLDED_TOGETHER = 16;
+/** Of these, links that are asked at once: each takes memory for the tables that it reads. */
+const ASKED_AT_ONCE = 4;
 
 export interface Chain extends SectorSource {
   /** Leaf first, base last. */
@@ -65,11 +67,14 @@ export class MergedSource {
     depth: number,
   ): Promise<RunList> {
     const links = this.#links.slice(depth, depth + FOLDED_TOGETHER);
-    const answers = await Promise.allSettled(links.map((link) => mapBelow(link, absent.start, absent.end)));
     const lists = [upper];
-    for (const answer of answers) {
-      if (answer.status === 'rejected') return this.#overlayOneByOne(upper, depth, links.length);
-      lists.push(answer.value);
+    for (let asked = 0; asked < links.length; asked += ASKED_AT_ONCE) {
+      const some = links.slice(asked, asked + ASKED_AT_ONCE);
+      const answers = await Promise.allSettled(some.map((link) => mapBelow(link, absent.start, absent.end)));
+      for (const answer of answers) {
+        if (answer.status === 'rejected') return this.#overlayOneByOne(upper, depth, links.length);
+        lists.push(answer.value);
+      }
     }
     return overlayAll(lists, [0, ...links.map((_, index) => depth + index)]);
   }
