@@ -1,17 +1,19 @@
 // Other people's HTTP readers on our server: curl goes on where a download broke off and asks for ranges, nbdkit's curl
-// plugin makes a block device of it. Both get what the chain reads as, over TLS as well.
+// plugin and QEMU make a block device of it. All get what the chain reads as, over TLS as well.
 import { createHash } from 'node:crypto';
-import { readFile, truncate } from 'node:fs/promises';
-import { join } from 'node:path';
+import { readFile, truncate, writeFile } from 'node:fs/promises';
+import { basename, join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { openExports } from '../../src/serve/exports.ts';
 import type { ExportSet } from '../../src/serve/export-types.ts';
 import { serveHttp, type HttpServer } from '../../src/serve/http-server.ts';
-import { temporaryFolder } from '../support/command.ts';
+import { temporaryFolder, vmdkit } from '../support/command.ts';
 import { describeWithPeer } from '../support/peer-tools.ts';
 import { CHAIN_BYTES, makeSmallChain, type SmallChain } from '../support/small-chain.ts';
 
-describeWithPeer(['curl', 'nbdkit', 'nbdinfo', 'nbdcopy', 'openssl'], 'HTTP, for others', (peers) => {
+const PEERS = ['curl', 'nbdkit', 'nbdinfo', 'nbdcopy', 'openssl', 'qemu-img', 'block-curl.so'] as const;
+
+describeWithPeer(PEERS, 'HTTP, for others', (peers) => {
   let folder: string;
   let remove: () => Promise<void>;
   let chain: SmallChain;
@@ -78,6 +80,23 @@ describeWithPeer(['curl', 'nbdkit', 'nbdinfo', 'nbdcopy', 'openssl'], 'HTTP, for
     const out = join(folder, 'nbdkit.raw');
     await peers.nbdkit.ok(['-U', '-', 'curl', url, '--run', `${peers.nbdcopy.path} "$uri" "${out}"`]);
     expect(hex(await readFile(out))).toBe(wanted());
+  }, 60_000);
+
+  it("QEMU's own driver reads what cat prints, and of every link, and over TLS that it may trust", async () => {
+    const qemu = peers['qemu-img'];
+    for (const disk of [chain.leaf, chain.mid, chain.base]) {
+      const out = join(folder, 'qemu.raw');
+      await qemu.ok(['convert', '-f', 'raw', '-O', 'raw', plain.uriOf(basename(disk)), out]);
+      const { stdout, code } = await vmdkit(['cat', disk]);
+      expect([code, hex(await readFile(out))]).toEqual([0, hex(stdout)]);
+    }
+    const url = secure.uriOf('leaf.vmdk');
+    const overTls = (trust: string): string =>
+      `json:${JSON.stringify({ driver: 'raw', file: { driver: 'https', url, sslverify: trust } })}`;
+    const raw = join(folder, 'wanted.raw');
+    await writeFile(raw, chain.contents);
+    await qemu.ok(['compare', overTls('off'), raw]);
+    expect((await qemu.run(['compare', overTls('on'), raw])).stderr).toMatch(/certificate/);
   }, 60_000);
 });
 

@@ -1,9 +1,16 @@
 // The helper that finds peers and the corpus: it must tell a missing one apart from one that fails.
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { corpusFolder, describeWithCorpus, describeWithPeer, findPeer, missingPeers } from './peer-tools.ts';
+import {
+  corpusFolder,
+  describeWithCorpus,
+  describeWithPeer,
+  findPeer,
+  hasQemuModule,
+  missingPeers,
+} from './peer-tools.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'vmdkit-peers-'));
 afterAll(() => rmSync(folder, { recursive: true }));
@@ -28,12 +35,23 @@ it('finds nothing where the PATH has no such program', () => {
   expect(findPeer('qemu-io', folder)).toBeUndefined();
 });
 
+it("finds a module of QEMU's below a folder for any kind of machine", () => {
+  const libraries = [join(folder, 'nowhere'), join(folder, 'lib')];
+  mkdirSync(join(folder, 'lib/aarch64-linux-gnu/qemu'), { recursive: true });
+  expect(hasQemuModule('block-curl.so', libraries)).toBe(false);
+  writeFileSync(join(folder, 'lib/aarch64-linux-gnu/qemu/block-curl.so'), '');
+  expect(hasQemuModule('block-curl.so', libraries)).toBe(true);
+});
+
 it('says what is missing and what installs it', () => {
   expect(missingPeers(['qemu-img'])).toBe(
     'interop: qemu-img is missing; install it with: apt-get install qemu-utils',
   );
   expect(missingPeers(['qemu-img', 'qemu-io', '7zz'])).toBe(
     'interop: qemu-img, qemu-io, 7zz are missing; install them with: apt-get install qemu-utils 7zip',
+  );
+  expect(missingPeers(['block-curl.so'])).toBe(
+    'interop: block-curl.so is missing; install it with: apt-get install qemu-block-extra',
   );
 });
 

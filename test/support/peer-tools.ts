@@ -1,6 +1,6 @@
 // Other people's programs that vmdkit is checked against, and the corpus of disks that others made.
 // Rule: on a user's machine a missing one is named in one line and the suite still passes; in CI it fails.
-import { accessSync, constants, existsSync, statSync } from 'node:fs';
+import { accessSync, constants, existsSync, readdirSync, statSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { describe, expect, it } from 'vitest';
@@ -38,7 +38,11 @@ const PACKAGES = {
   sha256sum: 'coreutils',
 } as const;
 
+/** What QEMU loads when it is asked for, from a folder of its own, each with its package. */
+const QEMU_MODULES = { 'block-curl.so': 'qemu-block-extra' } as const;
+
 export type PeerName = keyof typeof PACKAGES;
+export type QemuModule = keyof typeof QEMU_MODULES;
 
 export type PeerResult = Spawned;
 
@@ -84,15 +88,27 @@ export function findPeer(name: PeerName, path = process.env['PATH'] ?? ''): Peer
   };
 }
 
-/** A `describe` that needs these peers, which it hands to `fn` by name. */
+/** Whether QEMU would find it: on Debian below a folder for the machine's kind, elsewhere directly below. */
+export function hasQemuModule(name: QemuModule, libraries: readonly string[] = LIBRARIES): boolean {
+  return libraries
+    .filter((folder) => existsSync(folder))
+    .flatMap((folder) => ['', ...readdirSync(folder)].map((kind) => join(folder, kind, 'qemu', name)))
+    .some((file) => existsSync(file));
+}
+
+const LIBRARIES = ['/usr/lib', '/usr/lib64'];
+
+/** A `describe` that needs these peers, which it hands to `fn` by name, and these modules. */
 export function describeWithPeer<Name extends PeerName>(
-  names: Name | readonly Name[],
+  names: Name | readonly (Name | QemuModule)[],
   title: string,
   fn: (peers: Readonly<Record<Name, Peer>>) => void,
 ): void {
   const wanted = typeof names === 'string' ? [names] : names;
-  const found = wanted.flatMap((name) => findPeer(name) ?? []);
-  const missing = wanted.filter((name) => !found.some((peer) => peer.name === name));
+  const found = wanted.flatMap((name) => (isModule(name) ? [] : (findPeer(name) ?? [])));
+  const missing = wanted.filter((name) =>
+    isModule(name) ? !hasQemuModule(name) : !found.some((peer) => peer.name === name),
+  );
   if (missing.length === 0) {
     const peers = Object.fromEntries(found.map((peer) => [peer.name, peer])) as Record<Name, Peer>;
     describe(title, () => fn(peers));
@@ -123,8 +139,8 @@ export function corpusFolder(environment = process.env, mustExist = inCi): strin
 const NO_CORPUS = 'corpus: no folder of real disks here; name one with VMDKIT_CORPUS';
 
 /** What is missing and what installs it, in one line. */
-export function missingPeers(names: readonly PeerName[]): string {
-  const packages = [...new Set(names.map((name) => PACKAGES[name]))];
+export function missingPeers(names: readonly (PeerName | QemuModule)[]): string {
+  const packages = [...new Set(names.map((name) => (isModule(name) ? QEMU_MODULES[name] : PACKAGES[name])))];
   const are = names.length === 1 ? 'is' : 'are';
   const them = names.length === 1 ? 'it' : 'them';
   return `interop: ${names.join(', ')} ${are} missing; install ${them} with: apt-get install ${packages.join(' ')}`;
@@ -135,6 +151,10 @@ function standIn(title: string, why: string): void {
   describe(title, () => {
     it(why, () => expect(inCi ? why : 'not CI').toBe('not CI'));
   });
+}
+
+function isModule(name: PeerName | QemuModule): name is QemuModule {
+  return Object.hasOwn(QEMU_MODULES, name);
 }
 
 function isProgram(file: string): boolean {
