@@ -10,10 +10,14 @@ import { nodeReadFile, nodeWritableFile, type NodeFileOptions } from './node-fil
 import { errnoOf, notAFile, temporaryName } from './store-errors.ts';
 
 export interface NodeFileStoreOptions {
-  /** How files are read; `callback` unless given. `sync` is for long sequential work in a process of its own. */
-  reads?: 'callback' | 'sync' | undefined;
   /**
-   * How files are looked up, opened and closed; as they are read unless given. `sync` spares a command dozens of waits
+   * How files are read; `adaptive` unless given. `adaptive` blocks for up to 64 KiB of what the page cache holds, a few
+   * microseconds, and hands all else to threads; signals and timers wait 4 ms at most. `callback` never blocks. `sync`
+   * always does: for long sequential work in a process of its own.
+   */
+  reads?: 'adaptive' | 'callback' | 'sync' | undefined;
+  /**
+   * How files are looked up, opened and closed: `sync` where files are read so, else `callback` unless given. `sync` spares a command dozens of waits
    * for a thread, and blocks while a remote file system does not answer.
    */
   lookUps?: 'callback' | 'sync' | undefined;
@@ -31,7 +35,7 @@ const STAT_BLOCK_BYTES = 512n;
 /** A store over node:fs. Paths are relative to the current folder of the process. */
 export function createNodeFileStore(options: NodeFileStoreOptions = {}): FileStore {
   let natives: Promise<Natives | undefined> | undefined;
-  const reads = options.reads ?? 'callback';
+  const reads = options.reads ?? 'adaptive';
   const lookUps = (options.lookUps ?? reads) === 'sync' ? syncLookUps : callbackLookUps;
   const fileOptions: NodeFileOptions = {
     reads,

@@ -4,12 +4,16 @@ import * as fs from 'node:fs';
 import type { FileStretch, RandomAccessFile, WritableFile } from './file-store.ts';
 import type { Natives } from './natives.ts';
 import { nodeCall, syncFd, type LookUps } from './node-calls.ts';
+import { SmallReads } from './node-small-reads.ts';
 import { findStretches } from './node-stretches.ts';
 import { assertPosition, fileClosed, fileTooShort, storeError } from './store-errors.ts';
 
 export interface NodeFileOptions {
-  /** `sync` blocks for the few microseconds of a cached read; `callback` keeps many reads in flight. */
-  readonly reads: 'callback' | 'sync';
+  /**
+   * `sync` blocks for the few microseconds of a cached read; `callback` keeps many reads in flight; `adaptive` blocks for
+   * small reads while these are fast, see node-small-reads.
+   */
+  readonly reads: 'adaptive' | 'callback' | 'sync';
   readonly lookUps: LookUps;
   readonly natives: () => Promise<Natives | undefined>;
 }
@@ -96,8 +100,7 @@ function readingHalf(file: Descriptor, options: NodeFileOptions): RandomAccessFi
   return {
     path,
     size: () => file.use(async (fd) => Number((await options.lookUps.statOpen('look up', path, fd)).size)),
-    readExactly:
-      options.reads === 'sync' ? (into, at) => readSync(file, into, at) : (into, at) => read(file, into, at),
+    readExactly: readerOf(file, options.reads),
     stretches: async (start, length): Promise<readonly FileStretch[] | undefined> => {
       assertPosition(start, length);
       return file.use(async (fd) => {
@@ -112,6 +115,18 @@ function readingHalf(file: Descriptor, options: NodeFileOptions): RandomAccessFi
         return contested.some((at) => natives.isByteLocked(fd, at) !== false) ? 'contested' : 'held';
       }),
     close: () => file.close(),
+  };
+}
+
+function readerOf(file: Descriptor, reads: NodeFileOptions['reads']): RandomAccessFile['readExactly'] {
+  if (reads === 'sync') return (into, at) => readSync(file, into, at);
+  if (reads === 'callback') return (into, at) => read(file, into, at);
+  const small = new SmallReads();
+  return (into, at) => {
+    if (!small.blocks(into.length)) return read(file, into, at);
+    const began = performance.now();
+    const outcome = readSync(file, into, at);
+    return outcome === DONE ? small.done(began) : outcome;
   };
 }
 

@@ -17,6 +17,7 @@ const makeIn = (options: NodeFileStoreOptions) => () => {
 };
 
 describeStore('node:fs', makeIn({}));
+describeStore('node:fs, reads in threads', makeIn({ reads: 'callback' }));
 describeStore('node:fs, synchronous reads', makeIn({ reads: 'sync' }));
 describeStore('node:fs, synchronous look-ups', makeIn({ lookUps: 'sync' }));
 describeStore('node:fs without natives', makeIn({ native: false }));
