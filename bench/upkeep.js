@@ -18,6 +18,8 @@ export function commit(folder, target) {
     prepare: (side) => {
       mkdirSync(placeOf(side), { recursive: true });
       for (const link of links) copyFileSync(link, join(placeOf(side), basename(link)));
+      // Ours is durable: it must not wait for what the copies left to be written.
+      run('sync', []);
     },
     peer: () => run('qemu-img', ['commit', '-q', '-f', 'vmdk', delta('peer')]),
     ours: () => run(node, [command, 'commit', delta('ours'), '--in-place', '-q']),

@@ -19,6 +19,8 @@ try {
     for (const form of [[], ['--json']]) await run(command, leaf, ...form);
   }
   await run('cat', leaf);
+  await run('hash', leaf);
+  await run('serve', leaf, '--exec', 'true');
   await run('compare', base, leaf);
   for (const [script, file] of kept) writeFileSync(file, script.createCachedData());
 } finally {

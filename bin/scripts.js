@@ -1,9 +1,11 @@
 // Loads the joined scripts of the command line (dist/cli), together with what Node's compiler made of them when they
 // were built: compiling them anew would be most of what a short command costs. What was kept by another version of Node
 // or for another processor is of no use; then the script is compiled as any other.
-import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { Script } from 'node:vm';
+
+// An import of node:fs would load its streams too.
+const { readFileSync } = process.getBuiltinModule('node:fs');
+const { dirname, join } = process.getBuiltinModule('node:path');
+const { Script } = process.getBuiltinModule('node:vm');
 
 /** Modules of Node that take milliseconds to load. */
 const LARGE = /^node:(?:child_process|crypto|http|https|module|net|tls|worker_threads|zlib)$/;

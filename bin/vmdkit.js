@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 // Starts the command line. `--version` is answered here, so that it stays instant; all else is in dist.
-import { existsSync, readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { scriptsIn } from './scripts.js';
 
+const { existsSync, readFileSync } = process.getBuiltinModule('node:fs');
+const { dirname, join } = process.getBuiltinModule('node:path');
+const { fileURLToPath } = process.getBuiltinModule('node:url');
 const args = process.argv.slice(2);
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
