@@ -82,12 +82,18 @@ export const EXAMINE_COMMANDS: readonly CommandSpec[] = [
     operands: [{ name: 'VM_OR_DISK' }],
     options: [
       { name: 'whole-logs', summary: 'every line of the logs, not those about disks and power alone' },
+      ...POINT_OPTIONS,
     ],
     opensDisks: true,
     evidence: 'always',
-    examples: ['vmdkit timeline web-01/web-01.vmx', 'vmdkit timeline web-01.vmdk --output ndjson'],
+    examples: [
+      'vmdkit timeline web-01/web-01.vmx',
+      'vmdkit timeline web-01.vmdk --output ndjson',
+      'vmdkit timeline web-01.vmx --at uid:2',
+    ],
     notes: [
       'All times are UTC. Each event says where its time stands: a snapshot in the .vmsd, a file in the file system, a line in its log. "Came to this file system" is younger than the file where it was copied. Lines of old releases have no year and no zone: they are counted, not placed.',
+      'With --at only the links that the disks had then, and the snapshots that led there; logs stay whole. Nothing is left out for its time: a link written after the snapshot that froze it is worth knowing.',
     ],
     load: () => import('./commands/timeline.ts'),
   },

@@ -5,7 +5,7 @@ import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
 import { buildCommand, expectValid, json, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
-import { buildMachine, hashesIn, type MachineModel } from '../support/machine-model.ts';
+import { buildMachine, hashesIn, type MachineModel, type ModelPoint } from '../support/machine-model.ts';
 
 let root: string;
 let remove: () => Promise<void>;
@@ -64,6 +64,31 @@ describe('the commands that examine', () => {
     const times = events.map(({ time }) => time.slice(0, 19));
     expect(times).toEqual([...times].sort());
     expect(events.filter(({ kind }) => kind === 'snapshot').length).toBe(3);
+  });
+
+  it('tell the history of one state: its links, and the snapshots of its branch', async () => {
+    const told = async (...args: string[]): Promise<string[][]> => {
+      const { events } = await json<{ events: { kind: string; text: string }[] }>('timeline', [
+        'timeline',
+        ...args,
+      ]);
+      const named = (kind: string, pattern: RegExp): string[] => [
+        ...new Set(
+          events.filter((each) => each.kind === kind).map(({ text }) => pattern.exec(text)?.[0] ?? ''),
+        ),
+      ];
+      const disks = named('modified', /^\S+\.vmdk(?=.*CID )/).filter((name) => name !== '');
+      return [named('snapshot', /uid:\d+/), disks.sort()];
+    };
+    const own = (...points: ModelPoint[]): string[] =>
+      points.map((point) => basename(machine.diskAt(point, 'scsi0:0'))).sort();
+    const patched = await told(machine.vmxPath, '--at', 'patched', '--disk', 'scsi0:0');
+    expect(patched).toEqual([['uid:1', 'uid:2'], own(1, 2)]);
+    const running = await told(machine.diskAt('running', 'scsi0:0'), '--at', 'running');
+    expect(running).toEqual([['uid:1', 'uid:3'], own(1, 3, 'running')]);
+    const both = await told(machine.vmxPath, '--at', 'index:0');
+    const second = basename(machine.diskAt(1, 'sata0:1'));
+    expect(both).toEqual([['uid:1'], [...own(1), second].sort()]);
   });
 
   it('list slack and extract it, apart from the evidence', async () => {
