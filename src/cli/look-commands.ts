@@ -94,7 +94,7 @@ export const LOOK_COMMANDS: readonly CommandSpec[] = [
   },
   {
     name: 'report',
-    summary: 'one page on a disk or a machine: chain, map, snapshots, findings, hashes, manifest',
+    summary: 'one page on a disk or a machine: chain, map, snapshots, findings, slack, hashes, manifest',
     operands: [{ name: 'DISK_OR_VM' }],
     options: [
       { name: 'to', short: 'o', value: 'FILE', summary: 'the page: one HTML file, without scripts' },
@@ -106,12 +106,14 @@ export const LOOK_COMMANDS: readonly CommandSpec[] = [
         summary:
           'of contents and files: whole; without their zeros; none, which reads structures alone; or (default auto) whole, but for what has more than 16 GiB of zeros',
       },
+      ...POINT_OPTIONS,
     ],
     opensDisks: true,
     evidence: 'always',
     examples: [
       'vmdkit report web-01.vmdk -o /cases/42/web-01.html --case 42 --examiner "A. Nguyen"',
       'vmdkit report web-01.vmx --json > web-01.json',
+      "vmdkit report web-01.vmx --at 'before the upgrade' -o ../web-01.html",
     ],
     notes: [
       'With --json the same facts are printed; -o is then optional. The page fetches nothing, and its policy allows nothing but its own style. --manifest FILE writes the record that shows that nothing was changed.',

@@ -4,8 +4,10 @@ import type { Chain } from '../chain/chain.ts';
 import { openChain } from '../chain/open-chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
 import { isVmdkError } from '../core/errors.ts';
+import type { Finding } from '../core/finding.ts';
 import type { TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
+import { openContext } from '../disk/open-options.ts';
 import { checkDisk } from '../operations/check-disk.ts';
 import { hashContents } from '../operations/content-hash.ts';
 import { describeChain, describeLinks } from '../operations/describe-chain.ts';
@@ -15,6 +17,8 @@ import { findFileSystems, type FoundVolume } from './find-file-systems.ts';
 import { digestFile, MOST_ZEROS, type FileHashing } from './file-digest.ts';
 import { hashBytes, wholeDisk } from './hash-bytes.ts';
 import type { Allocation, ReportDisk, ReportFile, ReportVolume } from './report-facts.ts';
+import { reportSlack } from './report-slack.ts';
+import { findSigns, type LinkHistory } from './signs.ts';
 
 export interface ReportOptions extends ChainOptions, TaskOptions {
   /**
@@ -22,13 +26,16 @@ export interface ReportOptions extends ChainOptions, TaskOptions {
    * Undefined: nothing of that.
    */
   readonly hashes: FileHashing | undefined;
+  /** What snapshots tell of the links, by identity: see `findSigns`. */
+  readonly history?: ReadonlyMap<string, LinkHistory> | undefined;
 }
 
 /** `name` is what the report calls it. @throws VmdkError when the file is no disk at all. */
 export async function reportDisk(name: string, path: string, options: ReportOptions): Promise<ReportDisk> {
   const { report: chain, failure } = await describeChain(path, options);
   const checked = await checkOf(path, options);
-  const base = { name, chain, ...checked };
+  const found = [...checked.findings, ...(await signsOf(path, options))];
+  const base = { name, chain, ...checked, findings: found };
   if (failure !== undefined) {
     return { ...base, failure: { code: failure.code, message: failure.message.split('\n')[0]! } };
   }
@@ -42,11 +49,13 @@ export async function reportDisk(name: string, path: string, options: ReportOpti
     ];
     const allocation = await allocationOf(opened, options);
     const hashes = await contentHashes(opened, allocation, options);
+    const slack = options.hashes === undefined ? undefined : await reportSlack(opened, options);
     return {
       ...base,
       findings,
       allocation,
       ...(hashes === undefined ? {} : { hashes }),
+      ...(slack === undefined ? {} : { slack }),
       'partition-scheme': table.scheme,
       volumes: volumes.map(volumeOf),
     };
@@ -80,6 +89,22 @@ async function checkOf(
   } catch (error) {
     if (!isVmdkError(error)) throw error;
     return { verdict: 'not checked', findings: [] };
+  }
+}
+
+/** Also of a chain whose links do not fit. What opening gets past is among the findings of check. */
+async function signsOf(path: string, options: ReportOptions): Promise<Finding[]> {
+  try {
+    const chain = await openChain(path, 'read', { ...options, acceptMismatch: true, onFinding: undefined });
+    try {
+      const signs = await findSigns(openContext(options).store, { chain, history: options.history });
+      return signs.filter(({ code }) => code.startsWith('SIGN-'));
+    } finally {
+      await chain.close();
+    }
+  } catch (error) {
+    if (!isVmdkError(error)) throw error;
+    return [];
   }
 }
 

@@ -2,6 +2,7 @@
 import type { Finding } from '../core/finding.ts';
 import type { ChainReport } from '../operations/describe-chain.ts';
 import type { Verdict } from '../operations/check-disk.ts';
+import type { SlackItem, SlackKind } from './slack.ts';
 
 export interface ReportFacts {
   readonly schema: 'vmdkit-report/v1';
@@ -42,12 +43,17 @@ export interface ReportSnapshot {
 export interface ReportDisk {
   /** `scsi0:0`, or the file's name. */
   readonly name: string;
+  /** The point of the machine, where one was asked for: `uid:2 "patched" of …`, or `running`. */
+  readonly at?: string;
   readonly chain: ChainReport;
   /** Why the chain does not open; then there is no more. */
   readonly failure?: { readonly code: string; readonly message: string };
   readonly verdict: Verdict | 'not checked';
+  /** Of check, of partitions and file systems, and what contradicts itself. */
   readonly findings: readonly Finding[];
   readonly allocation?: Allocation;
+  /** Missing where nothing but structures was read. */
+  readonly slack?: ReportSlack;
   /** Of the merged contents, `sparse-sha256` alone where these are nearly all zeros; missing when not asked for. */
   readonly hashes?: Readonly<Record<string, string>>;
   readonly 'partition-scheme'?: string;
@@ -62,6 +68,20 @@ export interface ReportVolume {
   readonly 'file-system'?: string;
   readonly label?: string;
   readonly problem?: string;
+}
+
+/** What lies in the files and is no part of what the disk reads as. */
+export interface ReportSlack {
+  readonly kinds: readonly { readonly kind: SlackKind; readonly count: number; readonly bytes: number }[];
+  /** The first of each kind. */
+  readonly items: readonly ReportSlackItem[];
+  readonly 'zero-bytes': number;
+  /** Why the search ended early. */
+  readonly problem?: string;
+}
+
+export interface ReportSlackItem extends Omit<SlackItem, 'path'> {
+  readonly filename: string;
 }
 
 /** Which link answers how much, and where. */

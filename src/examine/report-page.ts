@@ -4,7 +4,14 @@ import { createHash } from 'node:crypto';
 import type { Finding } from '../core/finding.ts';
 import { xmlText } from '../format/xml-text.ts';
 import { drawAllocation, drawChain, linkClass, LINK_COLOURS } from './report-drawings.ts';
-import type { Allocation, ReportDisk, ReportFacts, ReportFile, ReportMachine } from './report-facts.ts';
+import type {
+  Allocation,
+  ReportDisk,
+  ReportFacts,
+  ReportFile,
+  ReportMachine,
+  ReportSlack,
+} from './report-facts.ts';
 
 const STYLE = [
   ':root{color-scheme:light dark;--ink:#111827;--soft:#4b5563;--paper:#ffffff;--line:#d1d5db;--ground:#e5e7eb;--bad:#b00020;--good:#14632f}',
@@ -113,7 +120,7 @@ function machineSection(machine: ReportMachine): string {
 }
 
 function diskSection(disk: ReportDisk, sizeText: SizeText): string {
-  const { chain, allocation, hashes, failure } = disk;
+  const { at, chain, allocation, hashes, failure, slack } = disk;
   const links = chain.links.map((link) => [
     number(link.depth),
     mono(link.filename),
@@ -125,12 +132,14 @@ function diskSection(disk: ReportDisk, sizeText: SizeText): string {
   ]);
   return [
     `<h2>Disk ${xmlText(disk.name)}</h2>`,
+    at === undefined ? '' : `<p>As it was at ${xmlText(at)}.</p>`,
     failure === undefined ? '' : `<p class="error">${xmlText(failure.message)}</p>`,
     `<h3>Chain</h3>${drawChain(disk, sizeText)}`,
     table(['#Link', 'File', 'Type', 'CID', 'Parent CID', '#Size', '#On disk'], links),
     allocation === undefined ? '' : allocationPart(allocation, sizeText),
     partitionPart(disk, sizeText),
     hashes === undefined ? '' : hashPart(hashes),
+    slack === undefined ? '' : slackPart(slack, sizeText),
     `<h3>Findings</h3>${findingTable(disk.findings)}`,
   ].join('\n');
 }
@@ -173,6 +182,36 @@ function hashPart(hashes: Readonly<Record<string, string>>): string {
   const rows = Object.entries(hashes).map(([name, value]) => [text(name.toUpperCase()), mono(value)]);
   const note = hashes['sparse-sha256'] === undefined ? '' : `<p class="soft">${SPARSE_NOTE}</p>`;
   return `<h3>Hashes of the merged contents</h3>${table(['', ''], rows)}${note}`;
+}
+
+const SLACK_KINDS = {
+  unreferenced: 'space that nothing refers to',
+  behind: 'behind the end',
+  'same-as-below': 'says what the disk below says',
+  text: 'in a descriptor',
+} as const;
+
+function slackPart({ kinds, items, 'zero-bytes': zeros, problem }: ReportSlack, sizeText: SizeText): string {
+  const rows = items.map(({ kind, filename, offset, length, sha256, note }) => [
+    cell(
+      `${SLACK_KINDS[kind]}${note === undefined ? '' : `: ${xmlText(note)}`}<br><span class="mono soft">${xmlText(filename)}, byte ${offset}<br>SHA-256 ${sha256}</span>`,
+    ),
+    number(length.toLocaleString('en')),
+  ]);
+  const sums = kinds.map(
+    ({ kind, count, bytes }) => `${SLACK_KINDS[kind]}: ${count}, ${sizeText(bytes)} in all`,
+  );
+  const notes = [
+    ...sums,
+    zeros === 0 ? '' : `${sizeText(zeros)} that nothing refers to are zeros`,
+    items.length < kinds.reduce((sum, { count }) => sum + count, 0)
+      ? 'the first of each kind are shown: vmdkit slack has them all'
+      : '',
+    problem === undefined ? '' : `the search ended early: ${problem}`,
+  ].filter((note) => note !== '');
+  const said = notes.length === 0 ? 'None.' : `${notes.join('; ')}.`;
+  const list = rows.length === 0 ? '' : table(['What', '#Bytes'], rows);
+  return `<h3>Slack</h3><p>${xmlText(said)}</p>${list}`;
 }
 
 function findingTable(findings: readonly Finding[]): string {

@@ -1,8 +1,10 @@
 // The commands that examine, as a user runs them: JSON against the schemas, exit codes, and nothing changed.
 import { createHash } from 'node:crypto';
-import { mkdir, readFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { Finding } from '../../src/core/finding.ts';
+import type { ReportFacts, ReportSlackItem } from '../../src/examine/report-facts.ts';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
 import { buildCommand, expectValid, json, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
 import { buildMachine, hashesIn, type MachineModel, type ModelPoint } from '../support/machine-model.ts';
@@ -111,5 +113,53 @@ describe('the commands that examine', () => {
     expectValid('signs', { schema: 'vmdkit-signs/v1', signs });
     expect(code).toBe(1);
     expect([...new Set(signs.map((each) => each.code))]).toContain('SIGN-WRITTEN-LATER');
+  });
+
+  it('report on all disks at a snapshot, with what signs and slack find there', async () => {
+    const nodes = ['scsi0:0', 'sata0:1'] as const;
+    const evidence = await buildMachine(store, join(root, 'tampered'), { name: 'tampered', nodes });
+    const extent = join(evidence.folder, 'tampered-s001.vmdk');
+    await appendFile(extent, Buffer.alloc(64 << 10, 'left behind '));
+    const page = join(root, 'out', 'report.html');
+    const args = ['report', evidence.vmxPath, '--at', 'patched', '-o', page, '-q'];
+    const facts = await json<ReportFacts>('report', args);
+    expect(facts.arguments).toEqual(['report', evidence.vmxPath, '--at', 'patched']);
+    expect(facts.disks.map(({ name, at, hashes }) => [name, at, hashes?.['sha256']])).toEqual(
+      nodes.map((node) => [
+        node,
+        'uid:2 "patched" of 2026-03-02T12:00:00.000Z',
+        sha256(evidence.contentsAt(2, node)),
+      ]),
+    );
+    expect(facts.files.map(({ filename }) => basename(filename))).not.toContain(
+      basename(evidence.diskAt('running', 'scsi0:0')),
+    );
+    const html = await readFile(page, 'utf8');
+    expect(html).toContain('As it was at uid:2 &quot;patched&quot; of');
+    const signs = await vmdkit(['signs', evidence.vmxPath, '--at', 'patched', '--json']);
+    const signed = (JSON.parse(signs.stdout.toString()) as { signs: Finding[] }).signs;
+    const found = [...facts.machine!.findings, ...facts.disks.flatMap(({ findings }) => findings)];
+    expect(signed.length).toBeGreaterThan(0);
+    for (const sign of signed) expect(found).toContainEqual(sign);
+    expect(html).toContain(signed[0]!.code);
+    for (const { name, slack } of facts.disks) {
+      const { items } = await json<{ items: ReportSlackItem[] }>('slack', [
+        'slack',
+        evidence.vmxPath,
+        '--at',
+        'patched',
+        '--disk',
+        name,
+      ]);
+      expect(slack!.kinds.reduce((sum, { count }) => sum + count, 0)).toBe(items.length);
+      for (const item of slack!.items) expect(items).toContainEqual(item);
+      for (const item of slack!.items) expect(html).toContain(item.sha256);
+    }
+    expect(facts.disks[0]!.slack!.items).toMatchObject([{ kind: 'unreferenced', filename: extent }]);
+    const quick = ['report', evidence.vmxPath, '--disk', 'sata0:1', '--hashes', 'none'];
+    const { disks } = await json<ReportFacts>('report', quick);
+    expect(disks.map(({ name, at, slack }) => [name, at, slack])).toEqual([
+      ['sata0:1', 'running', undefined],
+    ]);
   });
 });

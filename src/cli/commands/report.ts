@@ -1,6 +1,7 @@
 // `vmdkit report`: what is known of a disk, or of a machine with all its disks, as one page; the same facts as JSON.
 import { basename, dirname } from 'node:path';
 import { usageError, VmdkError } from '../../core/errors.ts';
+import type { ChainOptions } from '../../chain/chain-options.ts';
 import { openContext } from '../../disk/open-options.ts';
 import { reportDisk, reportFiles, type ReportOptions } from '../../examine/report-disk.ts';
 import type {
@@ -10,14 +11,17 @@ import type {
   ReportFile,
   ReportMachine,
 } from '../../examine/report-facts.ts';
-import { isMachinePath } from '../../machine/machine.ts';
+import { findSnapshotSigns } from '../../examine/signs.ts';
+import { isMachinePath, type Machine } from '../../machine/machine.ts';
 import type { MachineReport } from '../../machine/describe-machine.ts';
 import type { CommandModule } from '../command-module.ts';
 import type { CommandContext } from '../context.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
+import { linkTimes, machineOf } from '../link-times.ts';
 import { sizeText } from '../numbers.ts';
 import type { Arguments } from '../parsed-arguments.ts';
+import { pointDisks } from '../points.ts';
 import { hashingOf } from '../run-on-evidence.ts';
 import { shownPath } from '../shown-path.ts';
 
@@ -52,28 +56,36 @@ type Task = Parameters<Parameters<CommandContext['withProgress']>[0]>[0];
 async function factsOf(args: Arguments, context: CommandContext, task: Task): Promise<ReportFacts> {
   const path = args.operand('DISK_OR_VM');
   const chainOptions = { ...(await chainOptionsOf(args, context)), onFinding: undefined };
-  const options: ReportOptions = { ...chainOptions, ...task, hashes: hashingOf(args.text('hashes')) };
-  const machine = isMachinePath(path) ? await machineOf(path, options) : undefined;
-  const named =
-    machine === undefined
-      ? [{ name: basename(path), path: (await openContext(options).guard.assertNamedAllowed(path)).path }]
-      : machine.disks.flatMap(({ node, filename }) =>
-          filename === undefined ? [] : [{ name: node, path: filename }],
-        );
+  const known = await machineOf(path, chainOptions, context);
+  const options: ReportOptions = {
+    ...chainOptions,
+    ...task,
+    hashes: hashingOf(args.text('hashes')),
+    history: known === undefined ? undefined : linkTimes(known),
+  };
+  const machine =
+    known === undefined || !isMachinePath(path) ? undefined : await describedMachine(known, context);
+  const named = await namedDisks(args, machine, chainOptions, context);
   const disks: ReportDisk[] = [];
-  for (const { name, path: disk } of named) disks.push(await reportDisk(name, disk, options));
+  for (const { name, path: disk, at } of named) {
+    const { name: called, ...facts } = await reportDisk(name, disk, options);
+    disks.push({ name: called, ...(at === undefined ? {} : { at }), ...facts });
+  }
   const files = await reportFiles(
     context.store,
     named.map((each) => each.path),
     options,
   );
+  const at = args.text('at');
   const [examiner, name] = [args.text('examiner'), args.text('case')];
   return {
     schema: 'vmdkit-report/v1',
-    title: args.text('title') ?? `Report on ${machine?.name ?? basename(path)}`,
+    title:
+      args.text('title') ??
+      `Report on ${machine?.name ?? basename(path)}${at === undefined ? '' : ` at ${at}`}`,
     version: await context.version(),
     made: new Date().toISOString(),
-    arguments: ['report', path],
+    arguments: wordsOf(args),
     ...(examiner === undefined ? {} : { examiner }),
     ...(name === undefined ? {} : { case: name }),
     ...(machine === undefined ? {} : { machine: machineFacts(machine) }),
@@ -83,10 +95,48 @@ async function factsOf(args: Arguments, context: CommandContext, task: Task): Pr
   };
 }
 
-async function machineOf(path: string, options: ReportOptions): Promise<MachineReport> {
-  const { openMachine } = await import('../../machine/open-machine.ts');
+interface NamedDisk {
+  readonly name: string;
+  readonly path: string;
+  readonly at?: string | undefined;
+}
+
+/** Without a point, disks of a machine that are not there are left to its findings; at a point they are an error. */
+async function namedDisks(
+  args: Arguments,
+  machine: MachineReport | undefined,
+  options: ChainOptions,
+  context: CommandContext,
+): Promise<readonly NamedDisk[]> {
+  const path = args.operand('DISK_OR_VM');
+  const [at, node] = [args.text('at'), args.text('disk')];
+  if (at !== undefined || node !== undefined) {
+    const disks = await pointDisks({ path, at, node }, options, context);
+    return disks.map((disk) => ({ name: disk.node ?? basename(disk.path), path: disk.path, at: disk.point }));
+  }
+  if (machine === undefined) {
+    const { path: real } = await openContext(options).guard.assertNamedAllowed(path);
+    return [{ name: basename(path), path: real }];
+  }
+  return machine.disks.flatMap(({ node: name, filename }) =>
+    filename === undefined ? [] : [{ name, path: filename }],
+  );
+}
+
+async function describedMachine(machine: Machine, { store }: CommandContext): Promise<MachineReport> {
   const { describeMachine } = await import('../../machine/describe-machine.ts');
-  return describeMachine(await openMachine(path, options));
+  const report = describeMachine(machine);
+  const signs = await findSnapshotSigns(store, machine.vmsdPath, machine.snapshots.snapshots);
+  return { ...report, findings: [...report.findings, ...signs] };
+}
+
+/** What else than these was said changes how a page looks, not what it says. */
+function wordsOf(args: Arguments): string[] {
+  const options = ['at', 'disk', 'hashes'].flatMap((name) => {
+    const value = args.text(name);
+    return value === undefined ? [] : [`--${name}`, value];
+  });
+  return ['report', args.operand('DISK_OR_VM'), ...options];
 }
 
 function machineFacts(report: MachineReport): ReportMachine {
