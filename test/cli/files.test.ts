@@ -1,18 +1,30 @@
 // ls and cat --file on the demo's base disk, which has one FAT16 partition.
 import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
-import { buildCommand, expectValid, json, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import {
+  buildCommand,
+  expectValid,
+  json,
+  makeDemoBase,
+  quietly,
+  temporaryFolder,
+  vmdkit,
+} from '../support/command.ts';
 import { mbrSector } from '../support/partition-tables.ts';
 import { diskOfRaw } from '../support/raw-disk.ts';
 
-const BASE = fileURLToPath(new URL('../../fixtures/base.vmdk', import.meta.url));
-
+let demo: Awaited<ReturnType<typeof temporaryFolder>>;
+let base: string;
 let folder: string;
 let remove: () => Promise<void>;
 
-beforeAll(() => buildCommand());
+beforeAll(async () => {
+  buildCommand();
+  demo = await temporaryFolder();
+  base = makeDemoBase(demo.folder);
+});
+afterAll(() => demo.remove());
 beforeEach(async () => ({ folder, remove } = await temporaryFolder()));
 afterEach(() => remove());
 
@@ -23,9 +35,9 @@ interface Listing {
 
 describe('ls', () => {
   it('lists the only file system of a disk, as text, JSON and lines', async () => {
-    const text = await quietly(['ls', BASE]);
+    const text = await quietly(['ls', base]);
     expect(text.split('\n')[1]).toBe('-        5             14  2009-05-22 12:00:00  /HOSTNAME.TXT');
-    const listing = await json<Listing>('ls', ['ls', BASE, '--ranges']);
+    const listing = await json<Listing>('ls', ['ls', base, '--ranges']);
     expect(listing.volumes).toMatchObject([{ partition: 1, 'file-system': 'fat16' }]);
     expect(listing.files.map(({ path }) => path)).toEqual([
       '/README.TXT',
@@ -35,7 +47,7 @@ describe('ls', () => {
     ]);
     // fixtures/README.md tells where it starts.
     expect(listing.files[1]!.ranges).toEqual([{ offset: 0, start: 2337 * 512, length: 2048 }]);
-    const lines = await quietly(['ls', BASE, '/hostname.txt', '--ranges', '--output', 'ndjson']);
+    const lines = await quietly(['ls', base, '/hostname.txt', '--ranges', '--output', 'ndjson']);
     expect(
       lines
         .trimEnd()
@@ -71,7 +83,7 @@ describe('ls', () => {
   });
 
   it('has a name for what is not there', async () => {
-    const { code, stderr } = await vmdkit(['ls', BASE, '/README.TXT/x']);
+    const { code, stderr } = await vmdkit(['ls', base, '/README.TXT/x']);
     expect({ code, stderr }).toMatchObject({ code: 3 });
     expect(stderr).toMatch(/there is no \/README.TXT\/x: found \/README.TXT is a file/);
   });
@@ -79,17 +91,17 @@ describe('ls', () => {
 
 describe('cat --file', () => {
   it('gives the bytes of a file, to a pipe and to a new file', async () => {
-    expect(await quietly(['cat', BASE, '--file', '/hostname.txt'])).toBe('golden-image\r\n');
+    expect(await quietly(['cat', base, '--file', '/hostname.txt'])).toBe('golden-image\r\n');
     const target = join(folder, 'sample.bin');
-    await quietly(['cat', BASE, '--file', 'SAMPLE.BIN', '-o', target]);
+    await quietly(['cat', base, '--file', 'SAMPLE.BIN', '-o', target]);
     expect((await readFile(target)).length).toBe(96 * 1024);
-    const again = await vmdkit(['cat', BASE, '--file', 'SAMPLE.BIN', '-o', target]);
+    const again = await vmdkit(['cat', base, '--file', 'SAMPLE.BIN', '-o', target]);
     expect(again.code).toBe(4);
   });
 
   it('is no part of a disk', async () => {
-    const both = await vmdkit(['cat', BASE, '--file', '/README.TXT', '--start', '0']);
+    const both = await vmdkit(['cat', base, '--file', '/README.TXT', '--start', '0']);
     expect(both).toMatchObject({ code: 2 });
-    expect((await vmdkit(['cat', BASE, '--partition', '1'])).code).toBe(2);
+    expect((await vmdkit(['cat', base, '--partition', '1'])).code).toBe(2);
   });
 });

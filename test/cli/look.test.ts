@@ -2,7 +2,6 @@
 import { createHash } from 'node:crypto';
 import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeBytes } from '../../src/block/byte-access.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
@@ -10,14 +9,22 @@ import type { Bytes } from '../../src/core/units.ts';
 import type { ReportFacts } from '../../src/examine/report-facts.ts';
 import { createSnapshot } from '../../src/machine/snapshot-create.ts';
 import { createDelta } from '../../src/operations/create-delta.ts';
-import { buildCommand, expectValid, json, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
+import {
+  buildCommand,
+  expectValid,
+  json,
+  makeDemoBase,
+  quietly,
+  temporaryFolder,
+  vmdkit,
+} from '../support/command.ts';
 
-const BASE = fileURLToPath(new URL('../../fixtures/base.vmdk', import.meta.url));
 /** Where HOSTNAME.TXT starts: fixtures/README.md. */
 const HOSTNAME_AT = 2337 * 512;
 
 let folder: string;
 let remove: () => Promise<void>;
+let demoBase: string;
 let base: string;
 let delta: string;
 let evidence: string;
@@ -28,7 +35,8 @@ beforeAll(async () => {
   evidence = join(folder, 'evidence');
   await mkdir(evidence);
   [base, delta] = [join(evidence, 'base.vmdk'), join(evidence, 'delta <b>"&.vmdk'.replace('"', "'"))];
-  await copyFile(BASE, base);
+  demoBase = makeDemoBase(folder);
+  await copyFile(demoBase, base);
   await createDelta(delta, base);
   const chain = await openChain(delta, 'update');
   await writeBytes(chain, HOSTNAME_AT as Bytes, Buffer.from('changed-name\r\n'));
@@ -58,7 +66,7 @@ describe('diff --by', () => {
     const home = join(folder, 'machine');
     await mkdir(home);
     const disk = join(home, 'm.vmdk');
-    await copyFile(BASE, disk);
+    await copyFile(demoBase, disk);
     const vmx = join(home, 'm.vmx');
     const lines = ['.encoding = "UTF-8"', 'displayName = "m"', 'virtualHW.version = "10"'];
     lines.push('scsi0.present = "TRUE"', 'scsi0:0.present = "TRUE"', 'scsi0:0.fileName = "m.vmdk"', '');
@@ -167,7 +175,7 @@ describe('report', () => {
   it('describes a machine with its snapshots, and a chain that is broken', async () => {
     const home = join(folder, 'vm');
     await mkdir(home);
-    await copyFile(BASE, join(home, 'vm.vmdk'));
+    await copyFile(demoBase, join(home, 'vm.vmdk'));
     await writeFile(
       join(home, 'vm.vmx'),
       [

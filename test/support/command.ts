@@ -14,6 +14,7 @@ import { expect } from 'vitest';
 const root = new URL('../../', import.meta.url);
 export const COMMAND = fileURLToPath(new URL('bin/vmdkit.js', root));
 const SETUP = fileURLToPath(new URL('bin/setup.js', root));
+const DEMO_BASE_MAKER = fileURLToPath(new URL('fixtures/make-base.js', root));
 const SCHEMAS = fileURLToPath(new URL('docs/schemas/', root));
 
 export interface Outcome {
@@ -39,6 +40,13 @@ let built = false;
 export function buildCommand(): void {
   if (!built) execFileSync(process.execPath, [SETUP], { stdio: 'pipe' });
   built = true;
+}
+
+/** Makes the base disk of the demo in `folder` with the built library; its path. See fixtures/README.md. */
+export function makeDemoBase(folder: string): string {
+  const path = join(folder, 'demo-base.vmdk');
+  execFileSync(process.execPath, [DEMO_BASE_MAKER, path], { stdio: 'pipe' });
+  return path;
 }
 
 export function vmdkit(args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
