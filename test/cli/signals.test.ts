@@ -1,5 +1,5 @@
-// Ctrl-C while a command works: it ends with 130, says nothing, and leaves every file and name as it was. (convert and
-// clone show the same where they are tested; a server ends on it by its own rules.)
+// Ctrl-C while a command works: it ends with 130, says nothing, and leaves every file and name as it was. (clone shows
+// the same where it is tested; for a server it is the usual end.)
 import { spawn } from 'node:child_process';
 import { readdir, readlink, stat } from 'node:fs/promises';
 import { join } from 'node:path';

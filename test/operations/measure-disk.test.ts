@@ -2,7 +2,6 @@
 // are chains, with and without a parent to stand on.
 import fc from 'fast-check';
 import { expect, it } from 'vitest';
-import { wholeOf } from '../../src/block/read-runs.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { bytes, SECTOR_BYTES, type Sectors } from '../../src/core/units.ts';
 import { seededBytes } from '../../src/fixture/seeded.ts';
@@ -12,6 +11,7 @@ import { createDisk } from '../../src/operations/create-disk.ts';
 import { measureDisk } from '../../src/operations/measure-disk.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { contentOf } from '../support/clone-bench.ts';
 
 /** One sector, one less and one more than grains, tables' and extents' ends, 1 MiB and a sector, and what chance gives. */
 const CAPACITIES = [1, 2, 7, 8, 9, 127, 128, 129, 2047, 2049, 4097] as const;
@@ -86,14 +86,6 @@ async function chainOf(
   await createDelta('/d/leaf.vmdk', '/d/base.vmdk', { fs });
   await write(fs, '/d/leaf.vmdk', above);
   return fs;
-}
-
-async function contentOf(fs: FileStore, path: string): Promise<Buffer> {
-  const chain = await openChain(path, 'read', { fs });
-  const data = Buffer.alloc(chain.capacity * SECTOR_BYTES);
-  await chain.read(wholeOf(chain), data);
-  await chain.close();
-  return data;
 }
 
 /** Measured, then made: the same number of bytes, and room for all of it in what a full one would take. */
