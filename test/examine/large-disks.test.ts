@@ -4,6 +4,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Sectors } from '../../src/core/units.ts';
 import { buildCommand, expectValid } from '../support/command.ts';
@@ -33,7 +34,8 @@ function runInTurn(commands: readonly (readonly string[])[]): Ran[] {
   const script = `
     import { readFileSync } from 'node:fs';
     import { PassThrough, Writable } from 'node:stream';
-    import { main } from '${new URL('../../dist/cli/main.js', import.meta.url).href}';
+    import { scriptsIn } from '${new URL('../../bin/scripts.js', import.meta.url).href}';
+    const { main } = scriptsIn('${fileURLToPath(new URL('../../dist/cli', import.meta.url))}')('./main.cjs');
     const keep = () => {
       const kept = { bytes: 0, end: '' };
       const stream = new Writable({ write(piece, _, done) {
