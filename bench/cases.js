@@ -172,8 +172,6 @@ function conversion(folder, title, from, type, target, { prepare = () => {}, raw
     },
     peer: () => run('qemu-img', ['convert', '-f', raw ? 'raw' : 'vmdk', ...format, from, theirs]),
     ours: () => run(node, [job, 'convert', from, ours, type, raw ? 'raw' : 'vmdk']),
-    // What the peer made is gone by then.
-    least: () => run('cp', [ours, theirs]),
   };
 }
 

@@ -89,8 +89,8 @@ function page(rows, peer) {
 
 Written by \`npm run bench\`. Each row is the median of ${rounds} runs on either side (three where they are long), alternating, with a warm page cache;
 whole processes are measured, so ours includes the start of Node. Ratio = the peer's time / ours: above 1 we are
-faster. Seconds mean nothing on another machine; ratios do. Least = what no program of this kind can go below on the
-machine, measured in the same rounds: the bare start of Node, or \`cp\` of the file that comes out.
+faster. Seconds mean nothing on another machine; ratios do. Least = the bare start of Node in the same rounds, for
+what is so short that it counts.
 
 Node ${process.version}, ${peer}, ${cpus().length} cores. A virtual disk of ${sizeMiB / 1024} GiB, about a third of it data, as
 monolithicSparse; chains over it have 600 scattered 64 KiB grains in every link.
