@@ -11,14 +11,14 @@ import { errnoOf, notAFile, temporaryName } from './store-errors.ts';
 
 export interface NodeFileStoreOptions {
   /**
-   * How files are read; `adaptive` unless given. `adaptive` blocks for up to 64 KiB of what the page cache holds, a few
-   * microseconds, and hands all else to threads; signals and timers wait 4 ms at most. `callback` never blocks. `sync`
-   * always does: for long sequential work in a process of its own.
+   * How files are read; `adaptive` unless given. `adaptive` blocks for up to 64 KiB while reads are as fast as the page
+   * cache gives them, and hands all else to threads; signals and timers wait 4 ms, or for the one read that showed the
+   * file to be slow. `callback` never blocks. `sync` always does: for long sequential work in a process of its own.
    */
   reads?: 'adaptive' | 'callback' | 'sync' | undefined;
   /**
-   * How files are looked up, opened and closed: `sync` where files are read so, else `callback` unless given. `sync` spares a command dozens of waits
-   * for a thread, and blocks while a remote file system does not answer.
+   * How files are looked up, opened and closed: `sync` where files are read so, else `callback` unless given. `sync`
+   * spares a command dozens of waits for a thread, and blocks while a remote file system does not answer.
    */
   lookUps?: 'callback' | 'sync' | undefined;
   /** False never loads the optional native package; holes are then not seen. */

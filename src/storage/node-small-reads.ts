@@ -7,7 +7,7 @@ const LARGEST = 64 * 1024;
 const SLOW = 0.3;
 /** Reads of a file that go to threads after a slow one, before the next is tried here. */
 const ELSEWHERE_AFTER_SLOW = 64;
-/** Signals, timers and other clients wait no longer than this; milliseconds. */
+/** Signals, timers and other clients wait no longer than this, one slow read aside; milliseconds. */
 const LONGEST_TURN = 4;
 
 const DONE = Promise.resolve();
