@@ -2,6 +2,7 @@
 // stands beside the delta keeps the old content by taking into itself what changes under it.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
+import { assertMergesCanEnd, assertNotHalfMerged } from '../chain/half-merged.ts';
 import { usageError, VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { longIdOf } from './consolidate.ts';
@@ -53,7 +54,7 @@ interface Commit {
 }
 
 /**
- * @throws VmdkError `base-has-children`, `disk-of-machine`, `disk-guarded`, `disk-locked`, `no-space`,
+ * @throws VmdkError `base-has-children`, `half-merged`, `disk-of-machine`, `disk-guarded`, `disk-locked`, `no-space`,
  * `parent-without-cid` (refused), which name who stands in the way; `not-mergeable` (unsupported); `usage`.
  */
 export function commitDisk(path: string, options: CommitOptions = {}): Promise<TreeReport> {
@@ -64,6 +65,7 @@ export function commitDisk(path: string, options: CommitOptions = {}): Promise<T
     const commit = await lookAt(plan, path, options);
     await assertAllowed(commit);
     const { above, removed } = linksAbove(commit);
+    assertMergesHold(commit, removed);
     for (const link of removed) removeLink(plan, link);
     await planTarget(commit, above);
     await planSiblings(commit, above);
@@ -125,6 +127,16 @@ function linksAbove({ around, delta, between, options }: Commit): {
     removed.push(link);
   }
   return { above: removed.length > between.length ? undefined : between.at(-1), removed };
+}
+
+/** @throws VmdkError `half-merged` (refused) when a merge that was stopped would not be ended here, nor could be later. */
+function assertMergesHold({ tree, delta, target, between }: Commit, removed: readonly TreeLink[]): void {
+  assertNotHalfMerged(tree.chain);
+  assertMergesCanEnd(tree.chain, {
+    over: (into) => into === target || removed.includes(into),
+    // The delta stands on the target then, no more on what is between.
+    parts: (into, from) => removed.includes(from) || (from === delta && between.includes(into)),
+  });
 }
 
 /** The target gets the content of the delta, and its CID with it. */

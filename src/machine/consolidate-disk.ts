@@ -1,6 +1,7 @@
 // Merges links of one chain, so that fewer are left: each link that only the one above needs goes into that one. Rule: a
 // link that anybody else stands on, or that a machine names, stays; every disk that stays reads as before, under its name.
 import { posix } from 'node:path';
+import { assertMergesCanEnd, assertNotHalfMerged } from '../chain/half-merged.ts';
 import { usageError, VmdkError } from '../core/errors.ts';
 import {
   assertUnguarded,
@@ -31,7 +32,7 @@ export interface ConsolidateOptions extends TreeOptions {
 
 /**
  * Merges what can be merged of the chain of `path`.
- * @throws VmdkError `nothing-to-merge`, `disk-guarded`, `disk-locked`, `no-space` (refused), which name who stands in the
+ * @throws VmdkError `nothing-to-merge`, `half-merged`, `disk-guarded`, `disk-locked`, `no-space` (refused), which name who stands in the
  * way; `usage`; what reading finds. Nothing is changed then.
  */
 export function consolidateDisk(path: string, options: ConsolidateOptions = {}): Promise<TreeReport> {
@@ -45,6 +46,7 @@ export function consolidateDisk(path: string, options: ConsolidateOptions = {}):
     plan.notes.push(...around.notes);
     const runs = runsOf(range, around, plan);
     if (runs.length === 0) nothingToMerge(plan, range);
+    assertMergesHold(tree.chain, runs);
     for (const run of runs) await planRun(plan, tree, run, options);
   });
 }
@@ -108,6 +110,16 @@ function nothingToMerge(plan: TreePlan, range: readonly TreeLink[]): void {
     found: kept.map(({ path, reason }) => `${path}: ${reason}`).join('; '),
     expected: 'a link that only the one above it needs',
     hint: 'vmdkit promote makes the disk independent of all of them; snapshots of a machine go with vmdkit snapshot VM delete.',
+  });
+}
+
+/** @throws VmdkError `half-merged` (refused) when a merge that was stopped would be neither part of one of these nor left alone. */
+function assertMergesHold(chain: readonly TreeLink[], runs: readonly (readonly TreeLink[])[]): void {
+  assertNotHalfMerged(chain);
+  const goes = (link: TreeLink): boolean => runs.some(([, ...rest]) => rest.includes(link));
+  assertMergesCanEnd(chain, {
+    over: (into, from) => goes(into) && runs.some((run) => run.includes(into) && run.includes(from)),
+    parts: (into, from) => goes(into) || goes(from),
   });
 }
 

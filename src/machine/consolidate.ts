@@ -2,6 +2,7 @@
 // links that nobody reads go, and whoever named a link that moved names its new place. Nothing is written here.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
+import { assertMergesCanEnd } from '../chain/half-merged.ts';
 import { VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { isUsableCid, longContentIdFor, printCid, type RandomBytes } from '../format/content-id.ts';
@@ -29,6 +30,7 @@ export async function consolidate(
   for (const one of kept) plan.kept.push({ path: linkOf(one.id).path, reason: keptText(tree, one) });
   for (const id of removed) dropLink(plan, linkOf(id));
   const work = merges.map(({ links, into }): Merge => ({ links: links.map(linkOf), into }));
+  assertMergesHold(tree, removed, work);
   const moved = new Map<string, string>();
   for (const merge of work) {
     if (merge.into === 'bottom') moved.set(merge.links[0]!.identity, keeperOf(merge).path);
@@ -43,6 +45,22 @@ export async function consolidate(
     if (change !== undefined) plan.changes.push(change);
   }
   renameUses(plan, { tree, moved });
+}
+
+/** @throws VmdkError `half-merged` (refused) when a merge that was stopped would be neither part of one of these nor left alone. */
+export function assertMergesHold(
+  { links }: Pick<MachineTree, 'links'>,
+  removed: readonly string[],
+  merges: readonly Merge[],
+): void {
+  const merged = (link: TreeLink): boolean =>
+    merges.some((merge) => merge.links.includes(link) && keeperOf(merge) !== link);
+  assertMergesCanEnd(links.values(), {
+    over: (into, from) =>
+      removed.includes(into.identity) ||
+      merges.some((merge) => merge.links.includes(into) && merge.links.includes(from)),
+    parts: (into, from) => removed.includes(from.identity) || merged(from) || merged(into),
+  });
 }
 
 interface Moves {

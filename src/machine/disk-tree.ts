@@ -38,10 +38,14 @@ export async function openDiskTree(
   more: readonly string[] = [],
 ): Promise<DiskTree> {
   const tree = await openLinkTree([path, ...more], { ...options, fs: store });
-  const chain: TreeLink[] = [];
-  for (let id = tree.idOf.get(path); id !== undefined; id = chain.at(-1)!.parent)
-    chain.push(tree.links.get(id)!);
-  return { ...tree, store, chain };
+  return { ...tree, store, chain: chainFrom(tree, linkAt(tree, path)) };
+}
+
+/** The link and all below it, leaf first. */
+export function chainFrom({ links }: LinkTree, leaf: TreeLink): TreeLink[] {
+  const chain = [leaf];
+  for (let id = leaf.parent; id !== undefined; id = chain.at(-1)!.parent) chain.push(links.get(id)!);
+  return chain;
 }
 
 /** The link that `path` led to: one of those the tree was opened with. */

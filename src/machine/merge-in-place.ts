@@ -2,6 +2,7 @@
 // that it is under way, so that no reader takes what an interruption leaves for a disk that somebody had.
 import { posix } from 'node:path';
 import type { ChainOptions } from '../chain/chain-options.ts';
+import { mergedFrom } from '../chain/half-merged.ts';
 import type { TaskOptions } from '../core/task.ts';
 import type { DescriptorEdits } from '../format/edit-descriptor.ts';
 import { HALF_MERGED_KEY } from '../format/half-merged.ts';
@@ -15,11 +16,8 @@ import { assertMergeable, keeperOf, mergeInPlace, type Merge } from './merge-lin
 
 /** The edits of a merge, which also ends one that was stopped when that was of one of the same links. */
 export function endingHalfMerge(merge: Merge, edits: DescriptorEdits): DescriptorEdits {
-  const { path, descriptor } = keeperOf(merge);
-  const from = descriptor.ddb.get(HALF_MERGED_KEY);
-  if (from === undefined) return edits;
-  const source = posix.resolve(posix.dirname(path), from);
-  return merge.links.some((link) => link.path === source) ? withoutMark(edits) : edits;
+  const from = mergedFrom(keeperOf(merge));
+  return from !== undefined && merge.links.some(({ path }) => path === from) ? withoutMark(edits) : edits;
 }
 
 export interface PlannedMerge {

@@ -1,5 +1,6 @@
 // Makes a disk independent of what it stands on, where it is: its own files then hold all that it reads as. Rule: the disks
 // below are only read, and what stands on the disk need not change, since its content and its CID stay.
+import { assertMayLeave } from '../chain/half-merged.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
 import { assertUnguarded, openDiskTree, parentOf } from './disk-tree.ts';
 import type { TreeLink } from './link-tree.ts';
@@ -15,7 +16,7 @@ export interface PromoteOptions extends TreeOptions {
 
 /**
  * Copies into `path` what it reads from below, and takes its parent away.
- * @throws VmdkError `disk-guarded`, `disk-locked`, `no-space` (refused), what reading finds; nothing is changed then.
+ * @throws VmdkError `half-merged`, `disk-guarded`, `disk-locked`, `no-space` (refused), what reading finds; nothing is changed then.
  */
 export function promoteDisk(path: string, options: PromoteOptions = {}): Promise<TreeReport> {
   const request = { action: 'promote', disk: path, wanted: [options.type ?? null] } as const;
@@ -31,6 +32,7 @@ export async function planPromotion(plan: TreePlan, path: string, options: Promo
     plan.notes.push(`${disk!.path} has no parent: nothing is to be done`);
     return;
   }
+  assertMayLeave(tree.chain);
   await assertUnguarded(plan.store, [disk!]);
   await makeIndependent(plan, disk!, tree.chain, options);
   plan.registers.forget.push([parent.path, disk!.path]);

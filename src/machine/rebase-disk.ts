@@ -2,8 +2,10 @@
 // its descriptor changes, which is right when the new parent holds what the old one held.
 import { posix } from 'node:path';
 import { MOST_SUPPORTED_LINKS } from '../chain/chain-options.ts';
+import { assertMayLeave, assertNotHalfMerged } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
+import type { Chain } from '../chain/chain.ts';
 import { openDisk } from '../disk/open-disk.ts';
 import type { Disk } from '../disk/disk.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
@@ -14,6 +16,7 @@ import { createPathGuard } from '../storage/path-guard.ts';
 import { descriptorChange } from './descriptor-change.ts';
 import {
   assertUnguarded,
+  chainFrom,
   cidOf,
   linkAt,
   lookAround,
@@ -38,7 +41,7 @@ export interface RebaseOptions extends TreeOptions {
 
 /**
  * Puts the disk `path` on `backing`.
- * @throws VmdkError `stands-on-itself`, `backing-capacity`, `chain-too-deep`, `parent-without-cid`, `base-has-children`
+ * @throws VmdkError `stands-on-itself`, `backing-capacity`, `chain-too-deep`, `parent-without-cid`, `half-merged`, `base-has-children`
  * (unsafe, with disks above that read well now), `disk-guarded`, `disk-locked`, `no-space` (refused); what reading finds.
  */
 export function rebaseDisk(path: string, options: RebaseOptions): Promise<TreeReport> {
@@ -61,6 +64,8 @@ async function planSafe(
   const tree = await openDiskTree(plan.store, path, options, [backing]);
   const disk = tree.chain[0]!;
   const parent = linkAt(tree, backing);
+  assertMayLeave(tree.chain);
+  assertNotHalfMerged(chainFrom(tree, parent));
   const depth = assertMayStandOn(tree, disk, parent);
   await assertRoomForAll(plan, disk, depth, options);
   await assertUnguarded(plan.store, [disk]);
@@ -162,6 +167,7 @@ async function unsafeEdits(plan: TreePlan, disk: Disk, options: RebaseOptions): 
   try {
     const circle = chain.links.some(({ identity }) => identity === disk.identity);
     if (circle) throw usageError(`${backing} stands on ${disk.path}: a disk cannot stand on itself`);
+    assertNotHalfMerged(chain.links);
     assertSameCapacity(disk, chain.leaf);
     const { path } = chain.leaf;
     const style = disk.descriptor.parentFileNameHint?.startsWith('/') === true ? 'absolute' : 'relative';
@@ -180,7 +186,9 @@ async function unsafeEdits(plan: TreePlan, disk: Disk, options: RebaseOptions): 
 async function assertNothingBreaks(plan: TreePlan, disk: Disk, options: RebaseOptions): Promise<void> {
   const around = await lookAround(plan.store, [disk], options);
   plan.notes.push(...around.notes);
-  if (options.force === true || !(await opens(plan, disk, options))) return;
+  const links = await linksOf(plan, disk, options);
+  if (links !== undefined) assertMayLeave(links);
+  if (options.force === true || links === undefined) return;
   const own = around.forest.disks.find(({ identity }) => identity === disk.identity);
   const above = own === undefined ? [] : dependantsOf(around.forest, own.path);
   const all = [...above.map(({ path }) => path), ...(around.unconfirmed.get(disk.identity) ?? [])];
@@ -193,13 +201,18 @@ async function assertNothingBreaks(plan: TreePlan, disk: Disk, options: RebaseOp
   });
 }
 
-async function opens({ store }: TreePlan, { path }: Disk, options: RebaseOptions): Promise<boolean> {
+/** Undefined for a chain that does not open. */
+async function linksOf(
+  { store }: TreePlan,
+  { path }: Disk,
+  options: RebaseOptions,
+): Promise<Chain['links'] | undefined> {
   try {
     const chain = await openChain(path, 'read', { ...options, fs: store, onFinding: undefined });
     await chain.close();
-    return true;
+    return chain.links;
   } catch (error) {
-    if (isVmdkError(error)) return false;
+    if (isVmdkError(error)) return undefined;
     throw error;
   }
 }

@@ -1,9 +1,9 @@
 // Plans what goes with clones that are removed, and what stays. Rule: nothing goes that anything else stands on, reads or
 // names, be it another machine or a disk that a scan or the register knows of.
 import { posix } from 'node:path';
+import { mergeNotOver } from '../chain/half-merged.ts';
 import { VmdkError } from '../core/errors.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
-import { HALF_MERGED_KEY } from '../format/half-merged.ts';
 import { showText } from '../format/plain-text.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import type { Forest, ForestDisk } from './forest.ts';
@@ -147,13 +147,7 @@ function assertNobodyNeeds(
 function assertNoneIsMerged({ forest }: RemoveTargets, disks: ReadonlyMap<string, ForestDisk>): void {
   for (const { path, merging } of forest.disks) {
     if (merging === undefined || !disks.has(merging) || disks.has(path)) continue;
-    throw new VmdkError('refused', 'half-merged', 'a merge of this disk into another was stopped', {
-      path: merging,
-      field: HALF_MERGED_KEY,
-      found: `${showText(path)} is between old and new`,
-      expected: 'a disk of which a copy is whole elsewhere',
-      hint: `Finish the merge first: the same command with --in-place again, for example vmdkit commit ${showText(merging)} --in-place.`,
-    });
+    throw mergeNotOver(merging, path);
   }
 }
 

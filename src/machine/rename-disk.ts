@@ -1,6 +1,7 @@
 // Another name or folder for a disk: its descriptor and extents, and the hints of what stands on it, in one change set.
 // Rule: no CID and no content changes, so that everything that stood on the disk still does.
 import { posix } from 'node:path';
+import { assertMayLeave } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
 import type { Chain } from '../chain/chain.ts';
@@ -51,7 +52,7 @@ interface Renaming {
 /**
  * Renames the disk `path` to `target`, a file name of a disk in an existing folder of the same file system.
  * Machines that name it are to be off; their .vmx and .vmsd follow.
- * @throws VmdkError `machine-running` and its kin, `base-has-children`, `not-renamable`, `target-exists`, `change-tracking`,
+ * @throws VmdkError `machine-running` and its kin, `half-merged`, `base-has-children`, `not-renamable`, `target-exists`, `change-tracking`,
  * `disk-locked` (refused); nothing is changed then.
  */
 export async function renameDisk(
@@ -65,6 +66,7 @@ export async function renameDisk(
   await settleAround(store, path);
   const chain = await openChain(path, 'read', options);
   try {
+    assertMayLeave(chain.links);
     const to = posix.join((await store.resolve(posix.dirname(target))).path, posix.basename(target));
     const { allow, confine, pathMap, signal } = options;
     const sharers = await findSharers(store, chain.leaf.path, { allow, confine, pathMap, signal });

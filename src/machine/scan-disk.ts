@@ -1,6 +1,7 @@
 // What a scan keeps of one disk: read once, a few hundred bytes of facts, the file closed again. Rule: a descriptor may
 // say what it likes; only what the path guard lets through is looked at, and how much is bounded.
 import { posix } from 'node:path';
+import { mergedFrom } from '../chain/half-merged.ts';
 import { isVmdkError, type VmdkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import { extentPath } from '../disk/open-extents.ts';
@@ -9,7 +10,6 @@ import { readDescriptor } from '../disk/read-descriptor.ts';
 import { explainUnreadable } from '../format/create-types.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
 import { createTypeOf, type Descriptor } from '../format/descriptor.ts';
-import { HALF_MERGED_KEY } from '../format/half-merged.ts';
 import { showText } from '../format/plain-text.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
 
@@ -75,7 +75,7 @@ export async function readDiskFacts(reader: DiskReader, place: ResolvedPath): Pr
   // What explains the whole disk explains its extents.
   const files = await filesOf(reader, place, descriptor, unreadable === undefined ? note : () => undefined);
   const { cid, parentCid, parentFileNameHint: hint } = descriptor;
-  const mark = descriptor.ddb.get(HALF_MERGED_KEY);
+  const merging = mergedFrom({ path: place.path, descriptor });
   return {
     path: place.path,
     identity: place.identity,
@@ -85,7 +85,7 @@ export async function readDiskFacts(reader: DiskReader, place: ResolvedPath): Pr
     delta: parentCid !== undefined && parentCid !== NO_PARENT_CID,
     // Copied: a slice would keep the whole text in memory.
     ...(hint === undefined ? {} : { hint: Buffer.from(hint).toString() }),
-    ...(mark === undefined ? {} : { merging: posix.resolve(posix.dirname(place.path), mark) }),
+    ...(merging === undefined ? {} : { merging }),
     capacity: descriptor.extents.reduce((sum, { sectors }) => sum + sectors, 0),
     files,
     problems,

@@ -2,6 +2,7 @@
 // shadow says itself whose content it is. Rule: the chain that it is made of is only read; disks that move read as before.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
+import { assertMayLeave, assertNotHalfMerged } from '../chain/half-merged.ts';
 import { usageError, VmdkError } from '../core/errors.ts';
 import { parseDescriptor, type Descriptor } from '../format/descriptor.ts';
 import { editDescriptor } from '../format/edit-descriptor.ts';
@@ -14,7 +15,15 @@ import { planDelta } from '../operations/plan-delta.ts';
 import { ADAPTER_TYPES, NEW_BASE_TYPES, planDisk } from '../operations/plan-disk.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { copyTypeFor } from './copy-disk.ts';
-import { assertUnguarded, cidOf, linkAt, openDiskTree, parentOf, type DiskTree } from './disk-tree.ts';
+import {
+  assertUnguarded,
+  chainFrom,
+  cidOf,
+  linkAt,
+  openDiskTree,
+  parentOf,
+  type DiskTree,
+} from './disk-tree.ts';
 import type { TreeLink } from './link-tree.ts';
 import { dataBytes, openAsPlanned } from './remake-link.ts';
 import { restand } from './restand.ts';
@@ -35,7 +44,7 @@ export interface ShadowOptions extends TreeOptions {
 
 /**
  * Makes a base with the content of the disk `path`, any link of any chain.
- * @throws VmdkError `target-exists`, `backing-capacity`, `disk-guarded`, `disk-locked`, `no-space` (refused); `usage`;
+ * @throws VmdkError `target-exists`, `half-merged`, `backing-capacity`, `disk-guarded`, `disk-locked`, `no-space` (refused); `usage`;
  * what reading finds. Nothing is changed then.
  */
 export function shadowDisk(path: string, options: ShadowOptions): Promise<TreeReport> {
@@ -51,10 +60,12 @@ export function shadowDisk(path: string, options: ShadowOptions): Promise<TreeRe
   return changeTree({ ...request, action: 'shadow' }, options, async (plan) => {
     const tree = await openDiskTree(plan.store, path, options, move);
     const source = tree.chain[0]!;
+    assertNotHalfMerged(tree.chain);
     const target = await realPath(plan.store, to);
     const shadow = await planShadow(plan, tree, target, options);
     const parent = { path: target, cid: cidOf(source), content: source };
     for (const one of onceEach(tree, move)) {
+      assertMayLeave(chainFrom(tree, one));
       assertSameSize(one, source);
       await assertUnguarded(plan.store, [one]);
       await restand(plan, one, parentOf(tree, one), parent, options);

@@ -7,6 +7,7 @@ import { SECTOR_BYTES } from '../core/units.ts';
 import { openDisk } from '../disk/open-disk.ts';
 import { setCurrent } from '../format/edit-vmsd.ts';
 import type { Snapshot } from '../format/vmsd.ts';
+import { assertMergesHold } from './consolidate.ts';
 import { planConsolidation } from './consolidation-plan.ts';
 import { dropLink } from './drop-link.ts';
 import { addDelta, ReservedNames } from './fork-disks.ts';
@@ -102,6 +103,7 @@ async function leave(
   const tree = await openMachineTree(plan, { running: stays, also: left }, options);
   const doomed = left.map(({ path }) => tree.idOf.get(path!)!);
   const { removed, kept } = planConsolidation(tree.planLinks, tree.points, doomed);
+  assertMergesHold(tree, removed, []);
   const gone = removed.map((id) => tree.links.get(id)!);
   await assertNothingLost(machine, gone, options);
   for (const link of gone) dropLink(plan, link);

@@ -7,6 +7,7 @@ import { salvagingSource, type LostRange } from '../block/salvage.ts';
 import type { SectorSource } from '../block/sector-source.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
+import { assertNotHalfMerged } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { VmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
@@ -60,7 +61,7 @@ export interface ConvertedDisk {
 
 /**
  * Makes `target` from the disk `source`, which may also be the bytes of a raw disk as they come.
- * @throws VmdkError `usage` for what cannot be; `target-exists`, `target-is-source`, `chain-too-deep` (refused);
+ * @throws VmdkError `usage` for what cannot be; `target-exists`, `target-is-source`, `half-merged`, `chain-too-deep` (refused);
  * `backing-capacity`; whatever reading finds, with its place. Nothing is left of an attempt that failed or was stopped.
  */
 export async function convertDisk(
@@ -182,6 +183,7 @@ export async function openBacking(
 ): Promise<Chain> {
   const below = await openChain(path, 'read', options);
   try {
+    assertNotHalfMerged(below.links);
     assertRoomAbove(below.links.length, below.leaf.path);
     if (below.capacity === source.capacity) return below;
     throw new VmdkError('refused', 'backing-capacity', 'a delta and its parent have the same size', {

@@ -5,6 +5,7 @@ import type { SectorSource } from '../block/sector-source.ts';
 import { eachNonZero } from '../block/zero-scan.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
+import { assertNotHalfMerged } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
@@ -51,6 +52,12 @@ export async function openSource(
 async function openVmdk(from: string, options: ChainOptions): Promise<ConvertSource> {
   try {
     const chain = await openChain(from, 'read', options);
+    try {
+      if ((options.damaged ?? 'refuse') === 'refuse') assertNotHalfMerged(chain.links);
+    } catch (error) {
+      await chain.close();
+      throw error;
+    }
     return { source: chain, chain, path: from, close: () => chain.close() };
   } catch (error) {
     if (!isVmdkError(error, 'not-a-vmdk')) throw error;

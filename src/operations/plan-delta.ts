@@ -1,9 +1,9 @@
 // Plans a delta: an empty disk above a parent, with the parent's CID until the first write. Pure: nothing of the
 // parent is read or changed, and of its disk database nothing is taken over (it names files that are not the delta's).
+import { assertNotHalfMerged } from '../chain/half-merged.ts';
 import { VmdkError } from '../core/errors.ts';
 import { isUsableCid, longContentIdFor, printCid, type RandomBytes } from '../format/content-id.ts';
 import { deltaTypeFor, type DeltaType } from '../format/create-types.ts';
-import { HALF_MERGED_KEY } from '../format/half-merged.ts';
 import { SESPARSE_GRAIN } from '../format/sesparse-header.ts';
 import type { DiskPlan, ParentFacts } from './disk-plan.ts';
 import { creatableType } from './plan-checks.ts';
@@ -44,7 +44,8 @@ export function planDelta(parent: ParentFacts, request: DeltaRequest): DiskPlan 
   if (request.splitSectors !== undefined && createType !== 'twoGbMaxExtentSparse') {
     throw new VmdkError('usage', 'not-split', `a ${createType} delta is not split`, { path });
   }
-  assertNotHalfMerged(parent);
+  // What it leaves to its parent would change once the merge is finished.
+  assertNotHalfMerged([parent]);
   const parentCid = usableCidOf(parent);
   const cid = request.cid ?? parentCid;
   if (hint === '')
@@ -83,19 +84,6 @@ function usableCidOf({ path, descriptor: { cid } }: ParentFacts): number {
     field: 'CID',
     found: cid === undefined ? 'none' : printCid(cid),
     expected: 'a CID other than ffffffff',
-  });
-}
-
-/** What a new delta leaves to a disk that is between old and new would change once the merge is finished. */
-function assertNotHalfMerged({ path, descriptor }: ParentFacts): void {
-  const from = descriptor.ddb.get(HALF_MERGED_KEY);
-  if (from === undefined) return;
-  throw new VmdkError('refused', 'half-merged', 'a merge into this disk was stopped', {
-    path,
-    field: HALF_MERGED_KEY,
-    found: from,
-    expected: 'a disk that is not between old and new',
-    hint: `Finish it first: the same command with --in-place again, for example vmdkit commit ${from} --in-place.`,
   });
 }
 

@@ -20,6 +20,7 @@ import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { takeLock } from '../../src/storage/take-lock.ts';
 import { contentOf, hashesBelow } from '../support/clone-bench.ts';
+import { expectRefused as expectRefusedIn } from '../support/expect-refused.ts';
 import { vmsdText, vmxText, writeText } from '../support/scan-model.ts';
 import { ModelTree, TREE_SECTORS, type ModelDisk } from '../support/tree-model.ts';
 
@@ -46,17 +47,8 @@ const descriptorOf = async (path: string) => {
   return disk.descriptor;
 };
 
-/** The change is refused with this code and these names, and no file changes. */
-async function expectRefused(change: Promise<unknown>, code: string, ...names: string[]): Promise<void> {
-  const before = await hashesBelow(fs, '/t');
-  const error = (await change.then(
-    () => ({ code: 'nothing was refused', message: '' }),
-    (thrown: unknown) => thrown,
-  )) as { code: string; kind: string; message: string };
-  expect([error.code, error.kind]).toEqual([code, 'refused']);
-  for (const name of names) expect(error.message).toContain(name);
-  expect(await hashesBelow(fs, '/t')).toEqual(before);
-}
+const expectRefused = (change: Promise<unknown>, code: string, ...names: string[]): Promise<void> =>
+  expectRefusedIn(fs, '/t', () => change, code, ...names);
 
 describe('a dry run', () => {
   it('tells what would be done, and writes nothing', async () => {
