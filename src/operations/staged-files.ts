@@ -9,10 +9,12 @@ import type { FileStore } from '../storage/file-store.ts';
 import { applyChangeSet } from './change-set.ts';
 import type { FileChange } from './file-change.ts';
 import { localRuns, type Runs } from './run-owner.ts';
-import { settleChangeSets } from './settle-changes.ts';
+import { findInterrupted, settleChangeSets } from './settle-changes.ts';
 import { removeIfThere } from './tidy.ts';
 
 const STAGE_NAME = /^\.convert-([0-9a-f]{8})-(\d{1,10})-(\d{1,20})-[0-9a-f]{16}\.part$/;
+/** Of the journal that puts several files in place together. */
+const LABEL = 'convert';
 /** Another run may be putting its own files in place in the same moment: that takes it milliseconds. */
 const TRIES = 50;
 const PAUSE_MS = 40;
@@ -39,6 +41,7 @@ export async function makeStaged<T>(
   make: (stage: string) => Promise<T>,
   options: StagedOptions = {},
 ): Promise<T> {
+  await settleStages(store, folder, options.runs);
   await assertPlaces(store, folder, names, options);
   const { root, stage } = await openStage(store, folder, options.runs);
   try {
@@ -56,19 +59,40 @@ export async function makeStaged<T>(
   }
 }
 
-/** A hidden folder in `folder` for work that has no place yet; what a killed run left in such a one is removed first. */
+/** A hidden folder in `folder` for work that has no place yet. */
 export async function openStage(
   store: FileStore,
   folder: string,
   runs: Runs = localRuns(),
 ): Promise<{ root: string; stage: string }> {
   const { path: root } = await store.resolve(folder);
-  await clearAbandoned(store, root, runs);
   const { host, pid, started } = runs.self;
   const random = randomBytes(8).toString('hex');
   const stage = posix.join(root, `.convert-${host}-${pid}-${started}-${random}.part`);
   await store.makeFolder(stage);
   return { root, stage };
+}
+
+/**
+ * What killed runs of this kind left in `folder`: files that were on their way into their places get there, and what was
+ * not complete goes. To be called before the places are looked at; where it cannot be done, it is left as it is.
+ */
+export async function settleStages(
+  store: FileStore,
+  folder: string,
+  runs: Runs = localRuns(),
+): Promise<void> {
+  if (!(await store.exists(folder))) return;
+  const { path: root } = await store.resolve(folder);
+  try {
+    const left = await findInterrupted(store, root, { runs });
+    // What other commands left may be what is about to be read: those settle it. A journal without a request is none yet.
+    if (left.some(({ label, request }) => label !== LABEL && request !== '')) return;
+    if (left.length > 0) await settleChangeSets(store, root, { runs });
+    await clearAbandoned(store, root, runs);
+  } catch (error) {
+    if (!isVmdkError(error)) throw error;
+  }
 }
 
 /** Which of `names` are there already and may be replaced. */
@@ -133,7 +157,7 @@ async function putInPlace(
   for (let tries = 1; ; tries++) {
     try {
       await settleChangeSets(store, root, { runs });
-      await applyChangeSet(store, { root, label: 'convert', changes, request: stage }, { durable, runs });
+      await applyChangeSet(store, { root, label: LABEL, changes, request: stage }, { durable, runs });
       return;
     } catch (error) {
       if (!isVmdkError(error, 'run-in-progress') || tries >= TRIES) throw error;

@@ -11,8 +11,7 @@ export const verbs = {
     return applyRepair(`${folder}/disk.vmdk`, parseRepairPlan(await readFile(path), path), options);
   },
   undo: (folder, options) => undoRepair(`${folder}/disk.vmdk`, `${folder}/disk.vmdk.undo`, options),
-  recover: (folder, { name = 'new.vmdk', ...options }) =>
-    recoverDisk([`${folder}/disk.vmdk`], `${folder}/${name}`, options),
+  recover: (folder, options) => recoverDisk([`${folder}/disk.vmdk`], `${folder}/new.vmdk`, options),
 };
 
 if (import.meta.url === pathToFileURL(process.argv[1] ?? '').href) {

@@ -1,0 +1,56 @@
+// New files put in place together, cut off at every moment: once the next run into the folder has begun, all of them are
+// there or none, what they replace is whole or gone, and nothing else lies about.
+import { expect, it } from 'vitest';
+import { makeStaged } from '../../src/operations/staged-files.ts';
+import { readWhole, writeWhole } from '../../src/operations/tidy.ts';
+import type { FileStore } from '../../src/storage/file-store.ts';
+import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { runsOf } from '../support/clone-bench.ts';
+import { crashStoreOf } from '../support/crash-store.ts';
+
+const NAMES = ['disk-flat.vmdk', 'disk.vmdk'] as const;
+
+async function place(store: FileStore, pid: number, names: readonly string[], text: string): Promise<void> {
+  const make = async (stage: string): Promise<void> => {
+    for (const name of names)
+      await writeWhole(store, `${stage}/${name}`, Buffer.from(`${text} ${name}`), false);
+  };
+  const options = { overwrite: true, runs: runsOf(pid) };
+  await makeStaged(store, '/d', names, make, options);
+}
+
+async function textsIn(store: FileStore): Promise<Record<string, string>> {
+  const texts: Record<string, string> = {};
+  for (const name of (await store.list('/d')).sort())
+    texts[name] = (await readWhole(store, `/d/${name}`)).toString();
+  return texts;
+}
+
+const textsOf = (names: readonly string[], text: string): Record<string, string> =>
+  Object.fromEntries(names.map((name) => [name, `${text} ${name}`]));
+
+it.each([
+  ['one file', NAMES.slice(1)],
+  ['several files', NAMES],
+])('%s, cut off in any moment, are the old or the new ones for the next run', async (_what, names) => {
+  const start = createMemoryFileStore();
+  await start.makeFolder('/d');
+  await place(start, 1, names, 'old');
+  const whole = await crashStoreOf(start);
+  await place(whole, 2, names, 'new');
+  const outcomes = new Set<string>();
+  for (let at = 0; at < whole.log.length; at++) {
+    const crash = await crashStoreOf(start);
+    crash.crashAt(at);
+    await expect(place(crash, 2, names, 'new')).rejects.toThrow();
+    for await (const medium of crash.afterCrash(at, 4)) {
+      await place(medium, 3, ['next.vmdk'], 'next');
+      const { 'next.vmdk': next, ...others } = await textsIn(medium);
+      expect(next).toBe('next next.vmdk');
+      const outcome = Object.values(others)[0]?.slice(0, 3) ?? 'none';
+      expect({ at, others }).toEqual({ at, others: textsOf(names, outcome) });
+      outcomes.add(outcome);
+    }
+  }
+  expect([...outcomes].sort()).toEqual(['new', 'old']);
+});
