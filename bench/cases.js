@@ -2,8 +2,9 @@
 import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { leafOf, run, seeded } from './images.js';
+import { leafOf, run } from './images.js';
 import { makeMachine } from './machine.js';
+import { seeded } from './seeded.js';
 import { servedCases } from './serving.js';
 import { commit, compact } from './upkeep.js';
 
@@ -169,6 +170,8 @@ function conversion(folder, title, from, type, target, { prepare = () => {}, raw
     prepare: () => {
       prepare();
       for (const path of [theirs, ours]) rmSync(path, { force: true });
+      // What the runs before left to be written would be waited for in this one.
+      run('sync', []);
     },
     peer: () => run('qemu-img', ['convert', '-f', raw ? 'raw' : 'vmdk', ...format, from, theirs]),
     ours: () => run(node, [job, 'convert', from, ours, type, raw ? 'raw' : 'vmdk']),

@@ -4,18 +4,10 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, ftruncateSync, openSync, rmSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { createDelta, openChain } from '../dist/index.js';
+import { seeded } from './seeded.js';
 
 const GRAIN_SECTORS = 128;
 const GRAINS_PER_DELTA = 600;
-
-/** A generator of numbers in [0, 1) that gives the same ones for the same seed. */
-export function seeded(seed) {
-  let state = seed;
-  return () => {
-    state = (Math.imul(state, 1103515245) + 12345) & 0x7fffffff;
-    return state / 0x80000000;
-  };
-}
 
 /** Runs a command to its end. @throws Error with what it printed, when it fails. */
 export function run(command, args, input) {

@@ -2,7 +2,7 @@
 // `node bench/job.js convert DISK TARGET TYPE FORMAT`, or `node bench/job.js sha256 BYTES`.
 import { createHash } from 'node:crypto';
 import { copySectors, createNodeFileStore, openChain } from '../dist/read.js';
-import { seeded } from './images.js';
+import { seeded } from './seeded.js';
 
 const READS = 10_000;
 const [job, path, ...more] = process.argv.slice(2);
