@@ -154,6 +154,8 @@ export function noteTail(
 
 /** What stands between the first NUL and the last ones. */
 function withoutNuls(tail: Buffer): Buffer {
+  // Nearly always all of it is NUL; one comparison of the whole costs less than a walk through the bytes.
+  if (tail.equals(Buffer.alloc(tail.length))) return tail.subarray(1, 1);
   let end = tail.length;
   while (end > 1 && tail[end - 1] === 0) end--;
   return tail.subarray(1, end);
