@@ -22,13 +22,12 @@ export interface MappedRun {
 
 /**
  * Hands every run of `range` to `visit`, in order. Neighbours that continue one another are one run, and so are
- * compressed grains of one file. `pause` is awaited after each stretch of some 65,000 runs.
+ * compressed grains of one file. A promise that `visit` returns is awaited before the next run.
  */
 export async function visitRuns(
   source: SectorSource,
   range: SectorRange,
-  visit: (run: Readonly<MappedRun>) => void,
-  pause: () => Promise<void> | undefined,
+  visit: (run: Readonly<MappedRun>) => Promise<void> | undefined,
   task: TaskOptions = {},
 ): Promise<void> {
   const run: MappedRun = { start: 0, end: 0, state: 'absent', depth: 0, origin: undefined, offset: 0 };
@@ -37,13 +36,13 @@ export async function visitRuns(
     for (let index = 0; index < runs.length; index++) {
       if (continues(run, runs, index)) run.end = runs.endAt(index);
       else {
-        if (run.end > run.start) visit(run);
+        const pause = run.end > run.start ? visit(run) : undefined;
+        if (pause !== undefined) await pause;
         take(run, runs, index);
       }
     }
-    await pause();
   }
-  if (run.end > run.start) visit(run);
+  if (run.end > run.start) await visit(run);
 }
 
 function stateAt(runs: RunList, index: number): MappedRun['state'] {

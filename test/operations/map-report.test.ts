@@ -1,4 +1,5 @@
 // Runs as few as can say it: neighbours that continue one another are one, also across the answers of `map`.
+import { setImmediate } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { wholeOf } from '../../src/block/read-runs.ts';
 import { RunList, type DataOrigin } from '../../src/block/run-list.ts';
@@ -35,8 +36,10 @@ async function runsOf(from: SectorSource, signal?: AbortSignal): Promise<unknown
   await visitRuns(
     from,
     wholeOf(from),
-    (run) => seen.push([run.start, run.end, run.state, run.depth, run.origin?.path, run.offset]),
-    () => undefined,
+    (run) => {
+      seen.push([run.start, run.end, run.state, run.depth, run.origin?.path, run.offset]);
+      return undefined;
+    },
     { signal },
   );
   return seen;
@@ -79,16 +82,16 @@ it('joins compressed grains of one file, which have no offset to continue', asyn
   ]);
 });
 
-it('waits after each list, and stops when it is told to', async () => {
-  const lists = Array.from({ length: 3 }, () => (list: RunList) => list.addAbsent(4));
+it('waits for whoever takes the runs, and stops when it is told to', async () => {
+  const lists = Array.from({ length: 3 }, (_, index) => (list: RunList) => list.addZero(4, index));
   const from = source(lists);
-  let pauses = 0;
-  await visitRuns(
-    from,
-    wholeOf(from),
-    () => undefined,
-    async () => void pauses++,
-  );
-  expect(pauses).toBe(3);
+  let underWay = 0;
+  let most = 0;
+  await visitRuns(from, wholeOf(from), async () => {
+    most = Math.max(most, ++underWay);
+    await setImmediate();
+    underWay--;
+  });
+  expect([most, underWay]).toEqual([1, 0]);
   await expect(runsOf(from, AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
 });

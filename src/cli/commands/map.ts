@@ -20,24 +20,21 @@ export const run: CommandModule['run'] = (args, context) =>
     const range = rangeOf(args, chain.capacity);
     const printer = printerFor(context.format);
     let text = printer.head;
-    const pieces: Buffer[] = [];
-    await visitRuns(
-      chain,
-      range,
-      (mapped) => {
-        text += printer.run(mapped);
-        if (text.length < PIECE) return;
-        // As bytes at once: a long text kept as its many parts costs more to keep than to make.
-        pieces.push(Buffer.from(text));
-        text = '';
-      },
-      async () => {
-        for (const piece of pieces.splice(0)) await context.stdout.write(piece);
-      },
-      { signal: context.signal },
-    );
-    for (const piece of pieces) await context.stdout.write(piece);
-    await context.stdout.write(text + (await printer.tail()));
+    // One piece of memory for all of the text: what is fresh costs more than the printing.
+    const room = Buffer.allocUnsafe(PIECE * 4);
+    const flush = async (): Promise<void> => {
+      const piece = text;
+      text = '';
+      const used = room.write(piece);
+      await context.stdout.write(used < room.length - 4 ? room.subarray(0, used) : piece);
+    };
+    const take = (mapped: Readonly<MappedRun>): Promise<void> | undefined => {
+      text += printer.run(mapped);
+      return text.length < PIECE ? undefined : flush();
+    };
+    await visitRuns(chain, range, take, { signal: context.signal });
+    text += await printer.tail();
+    await flush();
     return EXIT.done;
   });
 
