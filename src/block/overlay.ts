@@ -16,25 +16,34 @@ export function overlay(upper: RunList, lower: RunList, deeper: number): RunList
 export function overlayAll(lists: readonly RunList[], depths: readonly number[]): RunList {
   const upper = lists[0]!;
   const last = lists.length - 1;
-  const cursors = new Uint32Array(lists.length);
   let most = 0;
   for (const list of lists) most = Math.max(most, list.length);
   const merged = new RunList(upper.start, most + upper.length);
-  while (merged.end < upper.end) {
-    const at = merged.end;
+  // What is asked again and again, of every list for every run, stands in columns of its own, beside no calls.
+  const cursors = new Uint32Array(lists.length);
+  const ends = new Float64Array(lists.length).fill(-1);
+  const absent = new Uint8Array(lists.length);
+  let at = merged.end;
+  while (at < upper.end) {
     let end = Infinity;
-    for (let level = 0; level <= last; level++) {
-      const list = lists[level]!;
-      if (at >= list.end) return merged;
-      let index = cursors[level]!;
-      let until = list.endAt(index);
-      while (until <= at) until = list.endAt(++index);
-      cursors[level] = index;
-      end = Math.min(end, until);
-      if (level < last && list.isAbsentAt(index)) continue;
-      merged.addPart(list, index, at, end - at, list.depthAt(index) + depths[level]!);
-      break;
+    let level = 0;
+    for (; level <= last; level++) {
+      if (ends[level]! <= at) {
+        const list = lists[level]!;
+        if (at >= list.end) return merged;
+        let index = cursors[level]!;
+        while (list.endAt(index) <= at) index++;
+        cursors[level] = index;
+        ends[level] = list.endAt(index);
+        absent[level] = list.isAbsentAt(index) ? 1 : 0;
+      }
+      if (ends[level]! < end) end = ends[level]!;
+      if (absent[level] === 0) break;
     }
+    level = Math.min(level, last);
+    const [list, index] = [lists[level]!, cursors[level]!];
+    merged.addPart(list, index, at, end - at, list.depthAt(index) + depths[level]!);
+    at = end;
   }
   return merged;
 }

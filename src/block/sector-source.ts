@@ -2,6 +2,7 @@
 // written is also a SectorTarget. To write is a different type: nothing below a leaf has a `write`.
 import type { TaskOptions } from '../core/task.ts';
 import type { Sectors } from '../core/units.ts';
+import type { GrainTables } from './grain-fold.ts';
 import type { RunList } from './run-list.ts';
 import type { SectorRange } from './sector-range.ts';
 
@@ -16,6 +17,8 @@ export interface SectorSource {
    * and never nothing; ask again from its `end`.
    */
   map(range: SectorRange): Promise<RunList>;
+  /** What `map` goes by, where that is grain tables that do not change: lets many links be folded at once. */
+  readonly tables?: GrainTables | undefined;
   /** Fills `into` (exactly `range.count` sectors) with the contents; absent sectors read as zeros. */
   read(range: SectorRange, into: Uint8Array): Promise<void>;
   close(): Promise<void>;

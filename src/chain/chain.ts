@@ -1,8 +1,7 @@
 // A chain is a disk whose absent runs are answered by the disk below. Reading plans from metadata, once per window
 // of the guest's range, so that depth costs nothing afterwards; then the plan is carried out, run by run.
-import { absentBounds, overlay, overlayAll } from '../block/overlay.ts';
 import { assertFits, readMapped, readWithin } from '../block/read-runs.ts';
-import { RunList } from '../block/run-list.ts';
+import type { RunList } from '../block/run-list.ts';
 import { assertWithin, sectorRange, type SectorRange } from '../block/sector-range.ts';
 import type { SectorSource } from '../block/sector-source.ts';
 import { VmdkError } from '../core/errors.ts';
@@ -10,18 +9,15 @@ import type { Finding } from '../core/finding.ts';
 import { LruCache } from '../core/lru-cache.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import type { Disk } from '../disk/disk.ts';
+import { layersOf, type ChainLink } from './folded-links.ts';
+import { mapLayers, zerosFrom, type Layer } from './overlaid-links.ts';
 
-/** 256 MiB of guest are planned together. */
-const WINDOW_SECTORS = 524_288;
+/** 1 GiB of guest is planned together. */
+const WINDOW_SECTORS = 2_097_152;
 /** Runs kept in memory: about 60 MiB at the very worst, one-sector grains everywhere. */
 const KEPT_RUNS = 1 << 20;
 /** Longer reads are planned as they come: a window serves many small ones. */
 const LARGEST_WINDOWED_READ = 8192;
-
-/** Links whose maps are asked for before they are laid under the ones above, in one pass. */
-const FOLDED_TOGETHER = 16;
-/** Of these, links that are asked at once: each takes memory for the tables that it reads. */
-const ASKED_AT_ONCE = 4;
 
 export interface Chain extends SectorSource {
   /** Leaf first, base last. */
@@ -38,55 +34,17 @@ export interface Chain extends SectorSource {
 /** Reads through links that do not change, leaf first. Owns nothing: whoever opened the links closes them. */
 export class MergedSource {
   readonly capacity: Sectors;
-  readonly #links: readonly Pick<SectorSource, 'capacity' | 'map'>[];
+  readonly #layers: readonly Layer[];
   readonly #windows = new LruCache<number, RunList>(KEPT_RUNS);
 
-  constructor(links: readonly Pick<SectorSource, 'capacity' | 'map'>[]) {
-    this.#links = links;
+  constructor(links: readonly ChainLink[]) {
+    this.#layers = layersOf(links);
     this.capacity = links[0]!.capacity;
   }
 
   async map(range: SectorRange): Promise<RunList> {
     assertWithin(range, this.capacity);
-    let runs = await this.#links[0]!.map(range);
-    for (let depth = 1; depth < this.#links.length; depth += FOLDED_TOGETHER) {
-      const absent = absentBounds(runs);
-      if (absent === undefined) break;
-      runs = await this.#overlayBelow(runs, absent, depth);
-    }
-    return runs;
-  }
-
-  /**
-   * Several links are laid under what is known in one pass: it would be copied once for each. Damage in a link that need
-   * not have been asked must not matter: then one by one.
-   */
-  async #overlayBelow(
-    upper: RunList,
-    absent: { start: number; end: number },
-    depth: number,
-  ): Promise<RunList> {
-    const links = this.#links.slice(depth, depth + FOLDED_TOGETHER);
-    const lists = [upper];
-    for (let asked = 0; asked < links.length; asked += ASKED_AT_ONCE) {
-      const some = links.slice(asked, asked + ASKED_AT_ONCE);
-      const answers = await Promise.allSettled(some.map((link) => mapBelow(link, absent.start, absent.end)));
-      for (const answer of answers) {
-        if (answer.status === 'rejected') return this.#overlayOneByOne(upper, depth, links.length);
-        lists.push(answer.value);
-      }
-    }
-    return overlayAll(lists, [0, ...links.map((_, index) => depth + index)]);
-  }
-
-  async #overlayOneByOne(upper: RunList, depth: number, count: number): Promise<RunList> {
-    let runs = upper;
-    for (let index = depth; index < depth + count; index++) {
-      const absent = absentBounds(runs);
-      if (absent === undefined) break;
-      runs = overlay(runs, await mapBelow(this.#links[index]!, absent.start, absent.end), index);
-    }
-    return runs;
+    return mapLayers(this.#layers, range);
   }
 
   read(range: SectorRange, into: Uint8Array): Promise<void> {
@@ -142,23 +100,4 @@ export class MergedSource {
     if (range.start >= this.capacity) return zerosFrom(range.start, range.count);
     return (await this.#window(range.start, range.start + range.count)).slice(range);
   }
-}
-
-/** The runs of a disk below in [start, end); past its end there are zeros (a smaller parent, accepted by the caller). */
-async function mapBelow(
-  disk: Pick<SectorSource, 'capacity' | 'map'>,
-  start: number,
-  end: number,
-): Promise<RunList> {
-  if (start >= disk.capacity) return zerosFrom(start, end - start);
-  const within = Math.min(end, disk.capacity);
-  const runs = await disk.map(sectorRange(start, within - start));
-  if (runs.end === within && within < end) runs.addZero(end - within);
-  return runs;
-}
-
-function zerosFrom(start: number, count: number): RunList {
-  const zeros = new RunList(start);
-  zeros.addZero(count);
-  return zeros;
 }

@@ -1,5 +1,6 @@
 // One link of a chain: a descriptor and the extents it places one after the other. A disk knows whether it has a
 // parent, never what is in it.
+import type { GrainColumn, GrainTables } from '../block/grain-fold.ts';
 import { readMapped } from '../block/read-runs.ts';
 import { RunList } from '../block/run-list.ts';
 import { assertWithin, sectorRange, type SectorRange } from '../block/sector-range.ts';
@@ -45,9 +46,10 @@ export interface WritableDisk extends Disk, SectorTarget {
 export function placedSource(
   extents: readonly PlacedExtent[],
   capacity: Sectors,
-): Pick<SectorSource, 'capacity' | 'map' | 'read'> {
+): Pick<SectorSource, 'capacity' | 'map' | 'read' | 'tables'> {
   const source = {
     capacity,
+    tables: placedTables(extents),
     async map(range: SectorRange): Promise<RunList> {
       assertWithin(range, capacity);
       const end = range.start + range.count;
@@ -68,6 +70,34 @@ export function placedSource(
     },
   };
   return source;
+}
+
+/** The tables of all extents as one, where each extent has some and begins at a grain. */
+function placedTables(extents: readonly PlacedExtent[]): GrainTables | undefined {
+  const grainSize = extents[0]?.extent.tables?.grainSize;
+  if (grainSize === undefined) return undefined;
+  const fits = ({ start, extent }: PlacedExtent): boolean =>
+    extent.tables?.grainSize === grainSize && start % grainSize === 0;
+  if (!extents.every(fits)) return undefined;
+  return {
+    grainSize,
+    async read(range) {
+      const end = range.start + range.count;
+      const found: GrainColumn[] = [];
+      for (let at: number = range.start, index = extentIndexAt(extents, at); at < end; index++) {
+        const { start, extent } = extents[index]!;
+        const stop = Math.min(end, start + extent.capacity);
+        const columns = await extent.tables!.read(sectorRange(at - start, stop - at));
+        if (columns === undefined) {
+          for (const column of found) column.done();
+          return undefined;
+        }
+        for (const column of columns) found.push({ ...column, start: column.start + start });
+        at = stop;
+      }
+      return found;
+    },
+  };
 }
 
 /** Index of the extent that holds `sector`. */

@@ -40,7 +40,7 @@ export async function openSparseExtent(
   await assertComplete(file, header);
   sayUnclean(file.path, header.uncleanShutdown, onFinding);
   const grains = await SparseGrains.open(file, header, plainOrigin(file), onFinding, memory);
-  return grainExtent('sparse', file, grains, capacity, shownFields(header));
+  return { ...grainExtent('sparse', file, grains, capacity, shownFields(header)), tables: grains.tables() };
 }
 
 /** A file that ends within its own metadata was cut short: it must never read as zeros. */

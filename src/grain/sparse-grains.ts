@@ -1,5 +1,6 @@
 // Where each grain of a hosted sparse extent is: grain directory, grain tables, and their redundant copies.
 // A damaged primary entry is answered by the redundant copy, and said so; both damaged is an error, never zeros.
+import type { GrainColumn, GrainTables } from '../block/grain-fold.ts';
 import type { DataOrigin, RunList } from '../block/run-list.ts';
 import type { SectorRange } from '../block/sector-range.ts';
 import { MAP_RUN_LIMIT } from '../block/sector-source.ts';
@@ -9,7 +10,7 @@ import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_FLAGS, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
 import { decodeTable } from '../format/tables.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
-import { ExtentMemory } from './extent-memory.ts';
+import { ExtentMemory, type Scratch } from './extent-memory.ts';
 import type { FoundGrains } from './found-grains.ts';
 import type { GrainMap } from './grain-map.ts';
 import {
@@ -22,6 +23,9 @@ import {
 } from './sparse-directory.ts';
 import type { TableEntries } from './table-entries.ts';
 import { TablePages, type PageLoader } from './table-pages.ts';
+
+/** Entries of a table, as every writer known makes them. */
+const USUAL_TABLE = 512;
 
 export class SparseGrains implements GrainMap {
   readonly grainSize: number;
@@ -37,6 +41,7 @@ export class SparseGrains implements GrainMap {
   /** Sectors of header, descriptor and directories, as [start, end). */
   readonly #metadata: readonly (readonly [start: number, end: number])[];
   readonly #metadataEnd: number;
+  readonly #scratch: Scratch;
   readonly #said = new Set<string>();
   /** Sectors of the file; grows when a writer appends. */
   fileSectors: number;
@@ -68,6 +73,7 @@ export class SparseGrains implements GrainMap {
       ),
     ];
     this.#metadataEnd = Math.max(...this.#metadata.map(([, end]) => end));
+    this.#scratch = memory.scratch;
     this.pages = new TablePages(load ?? ((page, into) => this.#loadPage(page, into)), memory.keptTables(), {
       kept: memory.keptEntries(),
       scratch: memory.scratch,
@@ -118,6 +124,50 @@ export class SparseGrains implements GrainMap {
       const entries = this.pages.peekEntries(page) ?? (await this.pages.entries(page));
       await this.#addPage(page, entries, end, into);
     }
+  }
+
+  /**
+   * The tables as they stand, for laying them over those of other links; undefined where the extent's are not of the
+   * usual kind. Reads the file anew each time: nobody may be writing to it.
+   */
+  tables(): GrainTables | undefined {
+    const { grainSize, header } = this;
+    if (header.compressed || header.numGTEsPerGT > USUAL_TABLE) return undefined;
+    return { grainSize, read: (range) => this.#readColumn(range) };
+  }
+
+  async #readColumn(range: SectorRange): Promise<readonly GrainColumn[] | undefined> {
+    const { grainSize, header } = this;
+    const perTable = header.numGTEsPerGT;
+    const grain = Math.floor(range.start / grainSize);
+    const count = ceilDiv(range.start + range.count, grainSize) - grain;
+    const table = Math.floor(grain / perTable);
+    const tables = Math.floor((grain + count - 1) / perTable) + 1 - table;
+    const entries = this.#scratch.take(tables * perTable);
+    const done = (): void => this.#scratch.giveBack(entries);
+    let odd = false;
+    try {
+      await this.#readTables(table, tables, () => (odd = true), entries);
+    } catch (error) {
+      if (!(error instanceof VmdkError)) throw error;
+      odd = true;
+    }
+    if (odd) {
+      done();
+      return undefined;
+    }
+    const column: GrainColumn = {
+      start: grain * grainSize,
+      count,
+      entries,
+      first: grain - table * perTable,
+      zeros: (header.flags & SPARSE_FLAGS.zeroedGrains) === 0 ? 0 : ZERO_GRAIN,
+      lowest: Math.max(header.overHead, this.#metadataEnd, ZERO_GRAIN + 1),
+      highest: this.fileSectors - grainSize,
+      origin: this.#origin,
+      done,
+    };
+    return [column];
   }
 
   async #addPage(page: number, entries: TableEntries, end: number, into: RunList): Promise<void> {
@@ -205,11 +255,20 @@ export class SparseGrains implements GrainMap {
     const into = room ?? new Uint32Array(this.entriesPerPage);
     const first = page * TABLES_PER_PAGE;
     const count = Math.min(TABLES_PER_PAGE, this.directory.entries.length - first);
+    const say = (what: string, offset: number): void => this.#sayOnce('GD-RANGE', what, true, offset);
+    await this.#readTables(first, count, say, into);
+    return into;
+  }
+
+  #readTables(
+    first: number,
+    count: number,
+    say: (what: string, offset: number) => void,
+    into: Uint32Array,
+  ): Promise<void> {
     const copyOf = (table: number): number => this.redundant?.entries[table] ?? 0;
     const context = { file: this.#file, header: this.header, fileSectors: this.fileSectors };
-    const say = (what: string, offset: number): void => this.#sayOnce('GD-RANGE', what, true, offset);
-    await readTables(context, this.directory, copyOf, first, count, say, into);
-    return into;
+    return readTables(context, this.directory, copyOf, first, count, say, into);
   }
 
   #sayOnce(code: string, message: string, repairable: boolean, offset?: number): void {

@@ -8,8 +8,8 @@ import { SECTOR_BYTES } from '../core/units.ts';
 import type { Disk } from '../disk/disk.ts';
 import type { FileStore } from '../storage/file-store.ts';
 
-/** Sectors that are asked together: as many as a chain plans together (256 MiB). */
-const STEP_SECTORS = 524_288;
+/** Sectors that are asked together: as many as a chain plans together (1 GiB). */
+const STEP_SECTORS = 2_097_152;
 
 /** Both cover the same sectors. Absent in both: whatever it is, it is the same. */
 export interface PairedRuns {
