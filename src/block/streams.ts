@@ -1,5 +1,6 @@
-// Contents as Node streams: backpressure is theirs, reading ahead is ours. Bytes at both ends may be unaligned.
-import { Readable, Writable } from 'node:stream';
+// Contents as Node streams: backpressure is theirs, reading ahead is ours. Bytes at both ends may be unaligned. Node's
+// module is loaded with the first stream: who reads by sectors never waits for it.
+import type { Readable, Writable } from 'node:stream';
 import { allocateRoom } from '../core/room.ts';
 import { SECTOR_BYTES, type Bytes } from '../core/units.ts';
 import { readBytes, writeBytes } from './byte-access.ts';
@@ -33,7 +34,8 @@ export function createReadStream(source: SectorSource, options: ReadStreamOption
     at += chunk.length;
     return reading;
   };
-  return new Readable({
+  const streams = process.getBuiltinModule('node:stream');
+  return new streams.Readable({
     // Node joins what it has buffered into one chunk: it gets the next only when it has none.
     highWaterMark: 1,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
@@ -73,7 +75,8 @@ export function createWriteStream(target: SectorTarget, options: WriteStreamOpti
     at += usable;
     await writeBytes(target, from as Bytes, data.subarray(0, usable));
   };
-  return new Writable({
+  const streams = process.getBuiltinModule('node:stream');
+  return new streams.Writable({
     highWaterMark: 2 * CHUNK_BYTES,
     ...(options.signal === undefined ? {} : { signal: options.signal }),
     write(chunk: Buffer, _encoding, tell) {

@@ -1,6 +1,5 @@
 // Opens one link for writing. The first write marks the extent unclean and gives the disk a new content id, both
 // durable before a sector changes: whoever depends on the old contents can notice.
-import { randomBytes } from 'node:crypto';
 import { sectorRange, type SectorRange } from '../block/sector-range.ts';
 import { VmdkError } from '../core/errors.ts';
 import { roundDown, SECTOR_BYTES, type Sectors } from '../core/units.ts';
@@ -39,12 +38,10 @@ export async function openWritableDiskIn(
     assertWrapsExtents(descriptor, embedded);
     if (embedded !== undefined && !isFirstExtent(descriptor)) throw wrapperRefusal(place.path);
     const { findings, note } = findingsOf(context, descriptor);
-    const roller = new ContentIdRoller(
-      context.store,
-      descriptor,
-      embedded && { ...embedded, file },
-      randomBytes,
-    );
+    const header = embedded && { ...embedded, file };
+    // Loaded when it is needed: who only reads disks never waits for it.
+    const { randomBytes } = process.getBuiltinModule('node:crypto');
+    const roller = new ContentIdRoller(context.store, descriptor, header, randomBytes);
     if (embedded === undefined) {
       await file.close();
       container = undefined;

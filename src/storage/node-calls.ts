@@ -1,6 +1,7 @@
 // The node:fs calls as promises over raw descriptors: no FileHandle, whose reads cost two to three times as much.
 // Each call translates its errno, so that no raw Node error leaves this folder.
-import * as fs from 'node:fs';
+import type { BigIntStats } from 'node:fs';
+import { fs } from './node-fs.ts';
 import type { StoredKind } from './file-store.ts';
 import { assertPath, storeError, type StoreAction } from './store-errors.ts';
 
@@ -31,8 +32,8 @@ export interface LookUps {
   open(action: StoreAction, path: string, flags: number): Promise<number>;
   close(path: string, fd: number): Promise<void>;
   /** Follows symbolic links. */
-  stat(action: StoreAction, path: string): Promise<fs.BigIntStats>;
-  statOpen(action: StoreAction, path: string, fd: number): Promise<fs.BigIntStats>;
+  stat(action: StoreAction, path: string): Promise<BigIntStats>;
+  statOpen(action: StoreAction, path: string, fd: number): Promise<BigIntStats>;
   realPath(path: string): Promise<string>;
 }
 
@@ -63,7 +64,7 @@ async function syncCall<T>(action: StoreAction, path: string, call: () => T): Pr
   }
 }
 
-export function kindOf(stats: fs.BigIntStats): StoredKind {
+export function kindOf(stats: BigIntStats): StoredKind {
   if (stats.isFile()) return 'file';
   if (stats.isDirectory()) return 'folder';
   if (stats.isBlockDevice() || stats.isCharacterDevice()) return 'device';

@@ -1,6 +1,7 @@
 // The real file system. Opens regular files only, never waits on a FIFO, never touches the access time of what
 // it may read without, and replaces a file whole: temp file, sync, rename, sync of the folder.
-import * as fs from 'node:fs';
+import type { BigIntStats, StatsFs } from 'node:fs';
+import { fs } from './node-fs.ts';
 import { basename, dirname, join } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
 import type { FileStore, FileTimes, RandomAccessFile, ResolvedPath, WritableFile } from './file-store.ts';
@@ -127,13 +128,13 @@ async function replace(path: string, data: Uint8Array, options: NodeFileOptions)
   await syncFolder(lookUps, dirname(target));
 }
 
-async function keepOwnerAndMode(fd: number, path: string, old: fs.BigIntStats): Promise<void> {
+async function keepOwnerAndMode(fd: number, path: string, old: BigIntStats): Promise<void> {
   // Only root may give files away; for others the new file is theirs, as with any editor.
   await new Promise<void>((resolve) => fs.fchown(fd, Number(old.uid), Number(old.gid), () => resolve()));
   await nodeCall('replace', path, (done) => fs.fchmod(fd, Number(old.mode) & 0o7777, done));
 }
 
-async function statIfThere(lookUps: LookUps, path: string): Promise<fs.BigIntStats | undefined> {
+async function statIfThere(lookUps: LookUps, path: string): Promise<BigIntStats | undefined> {
   try {
     return await lookUps.stat('look up', path);
   } catch (error) {
@@ -181,6 +182,6 @@ async function changeMode(lookUps: LookUps, path: string, change: (mode: number)
 
 /** What is kept for root does not count. */
 async function freeBytes(folder: string): Promise<number> {
-  const { bavail, bsize } = await nodeCall<fs.StatsFs>('look up', folder, (done) => fs.statfs(folder, done));
+  const { bavail, bsize } = await nodeCall<StatsFs>('look up', folder, (done) => fs.statfs(folder, done));
   return bavail * bsize;
 }

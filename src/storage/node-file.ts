@@ -1,6 +1,6 @@
 // An open file over a raw descriptor. The one rule: the descriptor is closed only once no call is under way on it
 // and never used after, because the system gives its number to the next file that is opened.
-import * as fs from 'node:fs';
+import { fs } from './node-fs.ts';
 import type { FileStretch, RandomAccessFile, WritableFile } from './file-store.ts';
 import type { Natives } from './natives.ts';
 import { nodeCall, syncFd, type LookUps } from './node-calls.ts';

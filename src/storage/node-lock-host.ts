@@ -1,7 +1,6 @@
 // What this machine knows about locks and who holds them: processes and the kernel's table of file locks. Reads
 // /proc only, and sends no signal but the empty one; whatever cannot be told is undefined, never an error.
-import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
+import { fs } from './node-fs.ts';
 import { hostname } from 'node:os';
 
 export interface LockHost {
@@ -18,7 +17,11 @@ export interface LockHost {
 /** This machine, as far as this process may see: in a container, processes outside it count as gone. */
 export function createNodeLockHost(): LockHost {
   return {
-    id: `vmdkit=${createHash('sha256').update(hostname()).digest('hex').slice(0, 16)}`,
+    get id() {
+      // Loaded when a lock is met: half of the time a short command takes would go into loading it.
+      const { createHash } = process.getBuiltinModule('node:crypto');
+      return `vmdkit=${createHash('sha256').update(hostname()).digest('hex').slice(0, 16)}`;
+    },
     process: (pid) => (isAlive(pid) ? { alive: true, started: startOf(pid) } : { alive: false }),
     lockTable: () => textOf('/proc/locks'),
     holder: (device) => {
@@ -55,7 +58,7 @@ function locks(pid: string, device: string): boolean {
 
 function textOf(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return fs.readFileSync(path, 'utf8');
   } catch {
     return undefined;
   }
@@ -63,7 +66,7 @@ function textOf(path: string): string | undefined {
 
 function namesIn(folder: string): string[] {
   try {
-    return readdirSync(folder);
+    return fs.readdirSync(folder);
   } catch {
     return [];
   }

@@ -1,6 +1,6 @@
 // Data and holes of an open file, as the file system tells them. Never claims a hole past the end of the file:
 // who reads there must meet the error, not zeros.
-import * as fs from 'node:fs';
+import { fs } from './node-fs.ts';
 import type { FileStretch } from './file-store.ts';
 import type { Natives } from './natives.ts';
 

@@ -1,6 +1,5 @@
 // What all stores share: one translation of a file system's errno into VmdkError, so that a missing file is the
 // same error on node:fs, memfs and memory, and the checks of arguments. What has no errno passes unwrapped.
-import { randomBytes } from 'node:crypto';
 import { type ErrorKind, VmdkError } from '../core/errors.ts';
 import type { StoredKind } from './file-store.ts';
 
@@ -144,6 +143,8 @@ export function assertPath(path: string): void {
 
 /** For a file beside `name` that takes its place: hidden, and not to be guessed by who would plant a link there. */
 export function temporaryName(name: string): string {
+  // Loaded when it is needed: who only reads disks never waits for it.
+  const { randomBytes } = process.getBuiltinModule('node:crypto');
   return `.${name.slice(0, 40)}.vmdkit-${randomBytes(8).toString('hex')}.tmp`;
 }
 
