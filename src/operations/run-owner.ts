@@ -1,8 +1,6 @@
 // Who works in a journal folder, and whether it still does. Rule: only a process that is known to be gone gives up
 // its work; what cannot be told from here counts as running.
-import { createHash } from 'node:crypto';
-import { hostname } from 'node:os';
-import { createNodeLockHost, type LockHost } from '../storage/node-lock-host.ts';
+import { createNodeLockHost, thisMachine, type LockHost } from '../storage/node-lock-host.ts';
 import type { RunOwner } from './journal.ts';
 
 /** Judges owners as seen from one machine. */
@@ -18,7 +16,7 @@ export function localRuns(
   host: Pick<LockHost, 'process'> = createNodeLockHost(),
   pid: number = process.pid,
 ): Runs {
-  const id = createHash('sha256').update(hostname()).digest('hex').slice(0, 8);
+  const id = thisMachine().slice(0, 8);
   return {
     self: { host: id, pid, started: String(host.process(pid).started ?? 0) },
     stateOf(owner) {

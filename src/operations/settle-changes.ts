@@ -5,7 +5,7 @@ import { posix } from 'node:path';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { FindLocksOptions } from '../storage/lock-state.ts';
-import { clearOwnLocksIn } from '../storage/take-lock.ts';
+import { clearOwnLocksIn } from '../storage/own-locks.ts';
 import {
   badJournal,
   OUT_FOLDER,

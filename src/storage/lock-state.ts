@@ -3,6 +3,7 @@
 import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
 import type { FileStore, ResolvedPath } from './file-store.ts';
+import { isOwnAndGone, parseClaim } from './lock-claims.ts';
 import { createNodeLockHost, type LockHost } from './node-lock-host.ts';
 import { isUrl } from './place-names.ts';
 import { findQemuLock } from './qemu-lock.ts';
@@ -34,7 +35,7 @@ export interface FindLocksOptions {
 /** A folder with more than this is no lock folder of VMware's. */
 const MAX_MEMBERS = 256;
 /** VMware gives up on a locker that entered and made no progress for this long. */
-const ENTERING_MS = 8_000;
+export const ENTERING_MS = 8_000;
 /** ESX refreshes its lock files on NFS every few seconds and takes a holder for dead within a minute. */
 const NFS_REFRESHED_MS = 60_000;
 /** Where the holder's name begins in a lock file on NFS, and how much is read of one. */
@@ -84,13 +85,17 @@ async function vmwareLocks(store: FileStore, lock: ResolvedPath, judging: Judgin
     const detail = `a lock folder is expected here, this is ${kindWords(lock.kind)}`;
     return [{ kind: 'old-style-lck', holder: '', mode: 'exclusive', state: 'live', path, detail }];
   }
-  const members = (await store.list(path)).filter((name) => /^[MDE]\d{5}\.lck$/.test(name));
+  const names = await store.list(path);
+  const members = names.filter((name) => /^[MDE]\d{5}\.lck$/.test(name));
+  const dead = await enteredByTheDead(store, path, names, judging.host);
   const found: LockFinding[] = [];
   for (const name of members.slice(0, MAX_MEMBERS)) {
     const member = await resolveIfThere(store, posix.join(path, name));
     if (member === undefined) continue;
     found.push(
-      name.startsWith('M') ? await memberLock(store, member, judging) : enteringLock(member, judging.now),
+      name.startsWith('M')
+        ? await memberLock(store, member, judging)
+        : enteringLock(member, judging.now, dead.has(name.slice(1, 6))),
     );
   }
   if (members.length > MAX_MEMBERS) {
@@ -120,9 +125,27 @@ async function memberLock(store: FileStore, file: ResolvedPath, judging: Judging
   return { kind: 'vmware-lck', holder, mode: member.exclusive ? 'exclusive' : 'shared', state, path, detail };
 }
 
+/** Numbers of entries that a vmdkit of this machine made, by its claims, and was killed before it held the lock. */
+async function enteredByTheDead(
+  store: FileStore,
+  folder: string,
+  names: readonly string[],
+  host: LockHost,
+): Promise<ReadonlySet<string>> {
+  const numbers = new Set<string>();
+  for (const name of names) {
+    const claim = parseClaim(name);
+    // Once the member stands, its own mark may be gone, and another in its place.
+    if (claim === undefined || names.includes(`M${claim.digits}.lck`) || !isOwnAndGone(host, claim)) continue;
+    const file = await resolveIfThere(store, posix.join(folder, name));
+    if (file !== undefined && file.size > 0) numbers.add(claim.digits);
+  }
+  return numbers;
+}
+
 /** Somebody is about to take the lock, or died while doing so. */
-function enteringLock({ path, modified }: ResolvedPath, now: number): LockFinding {
-  const stale = now - modified > ENTERING_MS;
+function enteringLock({ path, modified }: ResolvedPath, now: number, dead: boolean): LockFinding {
+  const stale = dead || now - modified > ENTERING_MS;
   const detail = stale ? 'somebody began to take the lock and never ended' : 'somebody is taking the lock';
   return { kind: 'vmware-lck', holder: '', mode: 'exclusive', state: stale ? 'stale' : 'live', path, detail };
 }

@@ -4,13 +4,15 @@
 import { randomInt } from 'node:crypto';
 import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
-import type { FileStore, RandomAccessFile } from './file-store.ts';
+import type { FileStore, RandomAccessFile, WritableFile } from './file-store.ts';
 import { lockedError } from './lock-errors.ts';
-import { findLocks, isDeadMark, type LockFinding } from './lock-state.ts';
+import { claimName, executionIdOf, machineIdOf, parseClaim } from './lock-claims.ts';
+import { ENTERING_MS, findLocks, isDeadMark, type LockFinding } from './lock-state.ts';
 import { createNodeLockHost, type LockHost } from './node-lock-host.ts';
+import { clearOwn, entryPaths, membersIn, quietly } from './own-locks.ts';
 import { qemuUse } from './qemu-lock.ts';
 import { legible } from './store-errors.ts';
-import { encodeLockMember, MEMBER_BYTES, parseLockMember, type LockMember } from './vmware-lock.ts';
+import { encodeLockMember } from './vmware-lock.ts';
 
 export interface HeldLock {
   /** Real path of the locked file. */
@@ -31,6 +33,11 @@ export interface TakeLockOptions {
 /** Member numbers are five digits of a 16-bit number. */
 const MEMBER_NUMBERS = 65536;
 const TRIES = 32;
+/** Between two looks, at most: two that wait for each other are not to go on together. */
+const PAUSE_MS = 200;
+const MOST_WAIT_MS = ENTERING_MS + 1000;
+/** What a claim says once its holder has made its mark; any content would do. */
+const ENTERED = Buffer.from('entered\n');
 
 /**
  * Locks a file until `release`. Where the folder cannot be written, or the system has no locks of QEMU's kind, that
@@ -47,7 +54,7 @@ export async function takeLock(
   const folder = `${real}.lck`;
   const linked = await leadsElsewhere(store, folder);
   if (linked !== undefined && others === 'refuse') throw lockedError(real, linked);
-  if (linked === undefined) await clearOwn(store, folder, host);
+  if (linked === undefined) await clearLeft(store, folder, host, others);
   const assertFree = async (ours?: string): Promise<void> => {
     if (others === 'ignore') return;
     const found = await findLocks(store, path, { host });
@@ -66,6 +73,18 @@ export async function takeLock(
     throw error;
   }
   return heldLock(store, { path: real, folder, member, qemu });
+}
+
+/** What a vmdkit left that was killed goes first, and a mark that is most likely its own is waited for. */
+async function clearLeft(
+  store: FileStore,
+  folder: string,
+  host: LockHost,
+  others: 'refuse' | 'ignore',
+): Promise<void> {
+  const end = Date.now() + MOST_WAIT_MS;
+  while ((await clearOwn(store, folder, host)) && others === 'refuse' && Date.now() < end)
+    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * Math.random()));
 }
 
 /** Nothing is ever made behind a link: it is no lock folder that VMware made. */
@@ -105,15 +124,14 @@ async function enter(
 ): Promise<string | undefined> {
   try {
     await makeFolderIfMissing(store, folder);
-    const entry = await makeEntry(store, folder);
+    const entry = await makeEntry(store, folder, host);
     if (entry === undefined) return undefined;
-    const { entering, making, member } = entry;
+    const { entering, making, member, claim } = entry;
     try {
-      const number = (await highestNumber(store, folder)) + 1;
-      const started = host.process(process.pid).started ?? 0;
-      const executionId = `${process.pid}-${started}(vmdkit)`;
+      const members = await membersIn(store, folder);
+      const number = members.reduce((most, one) => Math.max(most, one.member.number ?? 0), 0) + 1;
+      const [machineId, executionId] = [machineIdOf(host), executionIdOf(host)];
       const exclusive = mode === 'exclusive';
-      const machineId = host.id ?? 'vmdkit';
       const file = await store.create(making);
       try {
         await file.write(encodeLockMember({ machineId, executionId, number, exclusive, folder }), 0);
@@ -123,10 +141,11 @@ async function enter(
       await store.rename(making, member);
     } catch (error) {
       await quietly(store.remove(making));
+      await giveUp(store, entry);
       throw error;
-    } finally {
-      await quietly(store.removeFolder(entering));
     }
+    await quietly(store.removeFolder(entering));
+    await quietly(store.remove(claim));
     return member;
   } catch (error) {
     await quietly(store.removeFolder(folder));
@@ -140,26 +159,59 @@ interface Entry {
   readonly entering: string;
   readonly making: string;
   readonly member: string;
+  /** The file that says who. */
+  readonly claim: string;
 }
 
-async function makeEntry(store: FileStore, folder: string): Promise<Entry | undefined> {
+async function makeEntry(store: FileStore, folder: string, host: LockHost): Promise<Entry | undefined> {
   for (let tried = 0; tried < TRIES; tried++) {
     const digits = String(randomInt(MEMBER_NUMBERS)).padStart(5, '0');
-    const [entering, making, member] = ['D', 'E', 'M'].map((kind) =>
-      posix.join(folder, `${kind}${digits}.lck`),
-    ) as [string, string, string];
-    try {
-      await store.makeFolder(entering);
-    } catch (error) {
-      // Somebody has this number, or left and took the folder with him.
-      if (isVmdkError(error, 'file-missing')) await makeFolderIfMissing(store, folder);
-      else if (!isVmdkError(error, 'file-exists')) throw error;
-      continue;
-    }
-    if (!(await store.exists(member))) return { entering, making, member };
-    await quietly(store.removeFolder(entering));
+    const entry = { ...entryPaths(folder, digits), claim: posix.join(folder, claimName(host, digits)) };
+    if (!(await beginEntry(store, folder, entry))) continue;
+    const others = new Set(await store.list(folder));
+    others.delete(posix.basename(entry.claim));
+    const taken = [...others].some((name) => {
+      const path = posix.join(folder, name);
+      return path === entry.making || path === entry.member || parseClaim(name)?.digits === digits;
+    });
+    if (!taken) return entry;
+    await giveUp(store, entry);
   }
   return undefined;
+}
+
+/** The mark last: as long as it is there, nobody else can have the number that the claim says is ours. */
+async function giveUp(store: FileStore, { claim, entering }: Entry): Promise<void> {
+  await quietly(store.remove(claim));
+  await quietly(store.removeFolder(entering));
+}
+
+/** Claims a number and makes its mark. False when somebody has it, or left and took the folder with him. */
+async function beginEntry(store: FileStore, folder: string, { claim, entering }: Entry): Promise<boolean> {
+  const again = async (error: unknown): Promise<false> => {
+    if (isVmdkError(error, 'file-missing')) await makeFolderIfMissing(store, folder);
+    else if (!isVmdkError(error, 'file-exists')) throw error;
+    return false;
+  };
+  let file: WritableFile;
+  try {
+    file = await store.create(claim);
+  } catch (error) {
+    return again(error);
+  }
+  let entered = false;
+  try {
+    await store.makeFolder(entering);
+    entered = true;
+    await file.write(ENTERED, 0);
+    return true;
+  } catch (error) {
+    await quietly(store.remove(claim));
+    if (entered) await quietly(store.removeFolder(entering));
+    return await again(error);
+  } finally {
+    await file.close();
+  }
 }
 
 async function makeFolderIfMissing(store: FileStore, folder: string): Promise<void> {
@@ -179,74 +231,6 @@ async function leave(store: FileStore, folder: string, member: string | undefine
   }
   // Others may be in it.
   await quietly(store.removeFolder(folder));
-}
-
-/** The highest number that anyone in the folder drew. */
-async function highestNumber(store: FileStore, folder: string): Promise<number> {
-  const members = await membersIn(store, folder);
-  return members.reduce((highest, { member }) => Math.max(highest, member.number ?? 0), 0);
-}
-
-/** Clears what a vmdkit of this machine left on a file when it was killed; the file itself may be gone. */
-async function clearOwnLocks(store: FileStore, path: string, host: LockHost): Promise<void> {
-  const folder = `${path}.lck`;
-  if (!(await store.exists(folder)) || (await store.resolve(folder)).path !== folder) return;
-  await clearOwn(store, folder, host);
-  // A folder that is empty holds no lock, whoever made it.
-  await quietly(store.removeFolder(folder));
-}
-
-/** What a vmdkit of this machine left when it was killed. */
-async function clearOwn(store: FileStore, folder: string, host: LockHost): Promise<void> {
-  if (host.id === undefined || !(await store.exists(folder))) return;
-  for (const { path, member } of await membersIn(store, folder)) {
-    if (member.machineId !== host.id) continue;
-    const [, pid, started] = /^(\d+)-(\d+)\(vmdkit\)$/.exec(member.executionId) ?? [];
-    if (pid === undefined) continue;
-    const { alive, started: now } = host.process(Number(pid));
-    const another = now !== undefined && started !== '0' && String(now) !== started;
-    if (alive && !another) continue;
-    // Killed while it entered, it left this one too.
-    await quietly(store.removeFolder(posix.join(folder, posix.basename(path).replace(/^./, 'D'))));
-    await quietly(leave(store, folder, path));
-  }
-}
-
-/** The same for every file of a folder. */
-export async function clearOwnLocksIn(
-  store: FileStore,
-  folder: string,
-  host = createNodeLockHost(),
-): Promise<void> {
-  for (const name of await store.list(folder)) {
-    if (!name.endsWith('.lck')) continue;
-    await clearOwnLocks(store, posix.join(folder, name.slice(0, -'.lck'.length)), host);
-  }
-}
-
-async function membersIn(store: FileStore, folder: string): Promise<{ path: string; member: LockMember }[]> {
-  const found: { path: string; member: LockMember }[] = [];
-  if ((await store.resolve(folder)).kind !== 'folder') return found;
-  for (const name of (await store.list(folder)).slice(0, 1024)) {
-    if (!/^[ME]\d{5}\.lck$/.test(name)) continue;
-    const path = posix.join(folder, name);
-    try {
-      const file = await store.open(path, 'read');
-      try {
-        if ((await file.size()) !== MEMBER_BYTES) continue;
-        const bytes = new Uint8Array(MEMBER_BYTES);
-        await file.readExactly(bytes, 0);
-        const member = parseLockMember(bytes);
-        if (member !== undefined) found.push({ path, member });
-      } finally {
-        await file.close();
-      }
-    } catch (error) {
-      // Gone meanwhile, or not for us to read: then it is not ours.
-      if (!isVmdkError(error)) throw error;
-    }
-  }
-  return found;
 }
 
 /** The open file that holds QEMU's bytes; undefined where there are no such locks. */
@@ -275,13 +259,4 @@ async function lockForQemu(
     path,
     detail: 'QEMU, or another vmdkit, has it open',
   });
-}
-
-/** For tidying where the first failure is what the caller must hear of. */
-async function quietly(work: Promise<void>): Promise<void> {
-  try {
-    await work;
-  } catch (error) {
-    if (!isVmdkError(error)) throw error;
-  }
 }

@@ -102,7 +102,6 @@ function runChild(
   });
 }
 
-/** One that was killed in the moment of taking a lock left an entry that does not say whose it is. */
 async function again(verb: Verb, root: string): Promise<void> {
   try {
     await verbs[verb](placeIn(root), {});
@@ -111,8 +110,7 @@ async function again(verb: Verb, root: string): Promise<void> {
     const { code } = error as { code?: string };
     // All was in place, and only the journal was left: then there is nothing left to do.
     if (code === 'file-missing' || code === 'target-exists' || code === 'nothing-to-merge') return;
-    if (code !== 'disk-locked') throw error;
-    await verbs[verb](placeIn(root), { locked: 'ignore' });
+    throw error;
   }
 }
 

@@ -52,8 +52,6 @@ async function startOf(verb: Verb, name: string): Promise<string> {
 async function stateOf(root: string): Promise<Record<string, string>> {
   const state: Record<string, string> = {};
   for (const name of (await readdir(root)).sort()) {
-    // Of a lock that was being taken, and that only --locked ignore gets past.
-    if (name.endsWith('.lck')) continue;
     const bytes = await readFile(join(root, name), 'latin1');
     state[name] = name.endsWith('.vmdk')
       ? sha(bytes.replace(/^(CID|ddb.longContentID)( ?= ?).*$/gm, '$1'))
@@ -77,20 +75,16 @@ function runChild(root: string, verb: Verb, moment: number): Promise<{ out: stri
   });
 }
 
-/** One that was killed in the moment of taking a lock left an entry that does not say whose it is. */
 async function again(verb: Verb, root: string): Promise<void> {
-  for (const options of [{}, { locked: 'ignore' }]) {
-    try {
-      await verbs[verb](root, options);
-      return;
-    } catch (error) {
-      // By its code: the built class of errors is not the one of src.
-      const { code } = error as { code?: string };
-      // The disk was in place already.
-      if (verb === 'recover' && code === 'target-exists') return;
-      if (verb === 'undo' && code === 'file-missing') return;
-      if (code !== 'disk-locked' || 'locked' in options) throw error;
-    }
+  try {
+    await verbs[verb](root, {});
+  } catch (error) {
+    // By its code: the built class of errors is not the one of src.
+    const { code } = error as { code?: string };
+    // All was in place already.
+    if (verb === 'recover' && code === 'target-exists') return;
+    if (verb === 'undo' && code === 'file-missing') return;
+    throw error;
   }
 }
 

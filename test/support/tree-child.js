@@ -25,15 +25,16 @@ export const verbs = {
   rename: (at, options) => renameDisk(at('mid'), at('new'), options),
 };
 
-/** The store, which tells how often it was asked, and calls `atMoment` before it answers for the Nth time. */
+/** The store, which tells how often and for what it was asked, and calls `atMoment` before it answers for the Nth time. */
 export function countedStore(moment, atMoment) {
-  const count = { calls: 0 };
+  const count = { calls: 0, asked: [] };
   const counted = (object) => {
     const copy = { ...object };
     for (const [key, value] of Object.entries(object)) {
       if (typeof value !== 'function') continue;
       copy[key] = async (...args) => {
         if (++count.calls === moment) atMoment();
+        count.asked.push(typeof args[0] === 'string' ? `${key} ${args[0]}` : key);
         const result = await value.apply(object, args);
         return key === 'create' || key === 'open' ? counted(result) : result;
       };
