@@ -20,5 +20,8 @@ export function conversionOptions(args: Arguments): Omit<ConvertOptions, 'fs'> {
     grainSize: grain === undefined ? undefined : toSectors(grain, '--grain'),
     thin: args.flag('thin') || undefined,
     level: args.count('level'),
+    adapter: args.text('adapter'),
+    hardwareVersion: args.count('hardware-version'),
+    hint: args.text('hint'),
   };
 }

@@ -10,9 +10,21 @@ export const MEASURE_COMMAND: CommandSpec = {
     { name: 'from', value: 'FORMAT', choices: ['vmdk', 'raw'], summary: 'what SRC is (default vmdk)' },
     { name: 'backing', value: 'PARENT', summary: 'as a delta above PARENT' },
     {
+      name: 'hint',
+      value: 'STYLE',
+      summary: 'how it would name its parent: relative (default), absolute, or text',
+    },
+    {
+      name: 'adapter',
+      value: 'TYPE',
+      summary: 'lsilogic, buslogic, ide or legacyESX (default: as the source)',
+    },
+    { name: 'hardware-version', value: 'N', summary: 'ddb.virtualHWVersion (default 10)' },
+    {
       name: 'name',
       value: 'NAME',
-      summary: 'what the disk would be called (default as SRC): descriptors name files',
+      summary:
+        'what the disk would be called, or its path (default as SRC, beside it): descriptors name files',
     },
     { name: 'grain', value: 'SIZE', summary: 'size of a grain, sparse types' },
     { name: 'thin', summary: 'vmfs: holes in place of zeros' },

@@ -19,7 +19,10 @@ export interface MeasureOptions extends Omit<
   ConvertOptions,
   'salvage' | 'overwrite' | 'durable' | 'beforeReplace'
 > {
-  /** What the disk would be called: descriptors name their extents. As the source unless told. */
+  /**
+   * What the disk would be called, since descriptors name their extents: a file name beside the source, or with the folder
+   * that it would be made in, from which a delta names its parent. As the source, beside it, unless told.
+   */
   name?: string | undefined;
 }
 
@@ -41,7 +44,8 @@ export async function measureDisk(source: string, options: MeasureOptions = {}):
     const { backing } = options;
     const below = backing === undefined ? undefined : await openBacking(backing, opened, options);
     try {
-      const target = posix.join(folder, options.name ?? diskNameOf(source));
+      const { name = diskNameOf(source) } = options;
+      const target = name.includes('/') ? name : posix.join(folder, name);
       const { plan } = await planFor(opened, target, below, options);
       const create = (path: string): Promise<WritableFile> => Promise.resolve(lengthOnly(path));
       const { files, written } = await fillDisk(plan.files, opened.source, create, { ...options, below });

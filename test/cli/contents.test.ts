@@ -1,6 +1,6 @@
 // map, cat, convert and write: the contents of a chain as a user gets and changes them.
 import { createHash } from 'node:crypto';
-import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
@@ -232,6 +232,17 @@ describe('convert', () => {
     ]);
     await vmdkit(['convert', chain.leaf, 'leaf-x.vmdk', '-O', 'streamOptimized'], { cwd: folder });
     expect((await stat(join(folder, 'leaf-x.vmdk'))).size).toBe(measured.required);
+    await mkdir(join(folder, 'elsewhere'));
+    const delta = ['-O', 'vmfsSparse', '--backing', chain.base, '--hint', 'absolute'];
+    const name = join('elsewhere', 'leaf-y.vmdk');
+    const { stdout } = await vmdkit(['measure', chain.leaf, ...delta, '--name', name, '--json'], {
+      cwd: folder,
+    });
+    await vmdkit(['convert', chain.leaf, name, ...delta], { cwd: folder });
+    const files = ['leaf-y.vmdk', 'leaf-y-delta.vmdk'];
+    const sizes = files.map(async (file) => (await stat(join(folder, 'elsewhere', file))).size);
+    const [text, extent] = await Promise.all(sizes);
+    expect(JSON.parse(stdout.toString())).toMatchObject({ required: text! + extent! });
     expect(await quietly(['measure', chain.leaf])).toBe(
       `required size: ${CHAIN_BYTES}\nfully allocated size: ${CHAIN_BYTES}\n`,
     );

@@ -26,6 +26,7 @@ const ALONE: readonly ConvertOptions[] = [
   { type: 'twoGbMaxExtentFlat', ...SPLIT },
   { type: 'vmfs' },
   { type: 'vmfs', thin: true },
+  { type: 'vmfs', adapter: 'legacyESX', hardwareVersion: 8 },
   { type: 'streamOptimized' },
   { type: 'streamOptimized', level: 1, grainSize: 16 },
   { type: 'seSparse' },
@@ -36,6 +37,9 @@ const ABOVE: readonly ConvertOptions[] = [
   { type: 'vmfsSparse' },
   { type: 'seSparse' },
 ];
+
+/** Its name is part of what a descriptor there says. */
+const FAR = '/a folder with a long name, far from the disks';
 
 interface Write {
   /** Where it begins, of 1,000 parts of the disk. */
@@ -76,7 +80,7 @@ async function chainOf(
   above: readonly Write[],
 ): Promise<FileStore> {
   const fs = createMemoryFileStore();
-  await fs.makeFolder('/d');
+  for (const folder of ['/d', '/d/in', FAR]) await fs.makeFolder(folder);
   await createDisk('/d/base.vmdk', bytes(sectors * SECTOR_BYTES), {
     fs,
     type: 'monolithicSparse',
@@ -89,19 +93,23 @@ async function chainOf(
 }
 
 /** Measured, then made: the same number of bytes, and room for all of it in what a full one would take. */
-async function expectExact(fs: FileStore, options: ConvertOptions): Promise<void> {
-  const name = options.type === 'raw' ? 'made.raw' : 'made.vmdk';
+async function expectExact(fs: FileStore, options: ConvertOptions, folder = '/d'): Promise<void> {
+  const file = options.type === 'raw' ? 'made.raw' : 'made.vmdk';
+  const name = folder === '/d' ? file : `${folder}/${file}`;
   const before = (await fs.list('/d')).length;
   const measured = await measureDisk('/d/leaf.vmdk', { ...options, fs, name });
   expect((await fs.list('/d')).length).toBe(before);
-  const made = await convertDisk('/d/leaf.vmdk', `/d/${name}`, { ...options, fs, durable: false });
+  const made = await convertDisk('/d/leaf.vmdk', `${folder}/${file}`, { ...options, fs, durable: false });
   let size = 0;
   for (const { path } of made.files) size += (await fs.resolve(path)).size;
   const { required, written, fullyAllocated } = measured;
-  expect({ options, required, written }).toEqual({ options, required: size, written: made.written });
+  const what = { ...options, fs: folder };
+  expect({ what, required, written }).toEqual({ what, required: size, written: made.written });
   expect(fullyAllocated).toBeGreaterThanOrEqual(required);
   if (options.type !== 'raw')
-    expect((await contentOf(fs, `/d/${name}`)).equals(await contentOf(fs, '/d/leaf.vmdk'))).toBe(true);
+    expect(
+      (await contentOf(fs, `${folder}/${file}`, ['/'])).equals(await contentOf(fs, '/d/leaf.vmdk')),
+    ).toBe(true);
   for (const { path } of made.files) await fs.remove(path);
 }
 
@@ -120,6 +128,14 @@ it('every type takes what was measured, whatever the size and the chain', async 
     },
   );
 }, 60_000);
+
+it('a delta that lies elsewhere than its source takes what was measured, however it names its parent', async () => {
+  const fs = await chainOf(2049, NOISE.slice(0, 3), NOISE.slice(1, 5));
+  for (const options of ABOVE)
+    for (const folder of ['/d/in', FAR])
+      for (const hint of ['relative', 'absolute', '/d/./in/../base.vmdk'])
+        await expectExact(fs, { ...options, backing: '/d/base.vmdk', hint }, folder);
+});
 
 /** All of a small disk. */
 const NOISE: Write[] = Array.from({ length: 16 }, (_, index) => ({

@@ -38,8 +38,6 @@ export const run: CommandModule['run'] = async (args, context) => {
     ...chainOptions,
     fs: context.outputs,
     ...conversionOptions(args),
-    adapter: args.text('adapter'),
-    hardwareVersion: args.count('hardware-version'),
     preallocate: args.flag('preallocate') || undefined,
     salvage: args.flag('salvage'),
   };
@@ -54,7 +52,6 @@ export const run: CommandModule['run'] = async (args, context) => {
           ...options,
           ...task,
           backing: args.text('backing'),
-          hint: args.text('hint'),
           overwrite: context.force,
           beforeReplace: (path, chain) =>
             refuseToReplaceBase(path, { links: chain?.links ?? [] }, chainOptions, context),
