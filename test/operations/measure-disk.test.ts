@@ -108,7 +108,7 @@ async function expectExact(fs: FileStore, options: ConvertOptions, folder = '/d'
   expect(fullyAllocated).toBeGreaterThanOrEqual(required);
   if (options.type !== 'raw')
     expect(
-      (await contentOf(fs, `${folder}/${file}`, ['/'])).equals(await contentOf(fs, '/d/leaf.vmdk')),
+      (await contentOf(fs, `${folder}/${file}`, ['/d'])).equals(await contentOf(fs, '/d/leaf.vmdk')),
     ).toBe(true);
   for (const { path } of made.files) await fs.remove(path);
 }
