@@ -198,7 +198,7 @@ export class RunList implements Iterable<SectorRun> {
       this.end += count;
       return;
     }
-    if (this.length === this.#tags.length) this.#grow();
+    if (this.length === this.#tags.length) this.reserve(Math.max(8, this.length));
     const index = this.length++;
     this.#numbers[index * NUMBERS] = this.end;
     this.#numbers[index * NUMBERS + OFFSET] = offset;
@@ -213,11 +213,14 @@ export class RunList implements Iterable<SectorRun> {
     return offset === this.offsetAt(last) + (this.end - this.startAt(last)) * SECTOR_BYTES;
   }
 
-  #grow(): void {
-    const numbers = new Float64Array(this.#numbers.length * 2);
+  /** Makes room for `more` runs at once: growing by and by costs copies. */
+  reserve(more: number): void {
+    const room = this.length + more;
+    if (room <= this.#tags.length) return;
+    const numbers = new Float64Array(room * NUMBERS);
     numbers.set(this.#numbers);
     this.#numbers = numbers;
-    const tags = new Uint32Array(this.#tags.length * 2);
+    const tags = new Uint32Array(room);
     tags.set(this.#tags);
     this.#tags = tags;
   }
