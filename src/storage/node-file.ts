@@ -4,14 +4,14 @@ import { fs } from './node-fs.ts';
 import type { FileStretch, RandomAccessFile, WritableFile } from './file-store.ts';
 import type { Natives } from './natives.ts';
 import { nodeCall, syncFd, type LookUps } from './node-calls.ts';
-import { SmallReads } from './node-small-reads.ts';
+import { SmallCalls } from './node-small-calls.ts';
 import { findStretches } from './node-stretches.ts';
 import { assertPosition, fileClosed, fileTooShort, storeError } from './store-errors.ts';
 
 export interface NodeFileOptions {
   /**
-   * `sync` blocks for the few microseconds of a cached read; `callback` keeps many reads in flight; `adaptive` blocks for
-   * small reads while these are fast, see node-small-reads.
+   * `sync` blocks for the few microseconds of a cached read or write; `callback` keeps many in flight; `adaptive` blocks
+   * for small ones while these are fast, see node-small-calls.
    */
   readonly reads: 'adaptive' | 'callback' | 'sync';
   readonly lookUps: LookUps;
@@ -32,10 +32,10 @@ export function nodeWritableFile(fd: number, path: string, options: NodeFileOpti
   const file = new Descriptor(fd, path, options.lookUps);
   return {
     ...readingHalf(file, options),
-    write:
-      options.reads === 'sync'
-        ? (data, at) => writeSync(file, data, at)
-        : (data, at) => write(file, data, at),
+    write: chosen(options.reads, {
+      sync: (data, at) => writeSync(file, data, at),
+      callback: (data, at) => write(file, data, at),
+    }),
     resize: async (size) => {
       assertPosition(size, 0);
       await file.use((open) => nodeCall('resize', path, (done) => fs.ftruncate(open, size, done)));
@@ -100,7 +100,10 @@ function readingHalf(file: Descriptor, options: NodeFileOptions): RandomAccessFi
   return {
     path,
     size: () => file.use(async (fd) => Number((await options.lookUps.statOpen('look up', path, fd)).size)),
-    readExactly: readerOf(file, options.reads),
+    readExactly: chosen(options.reads, {
+      sync: (into, at) => readSync(file, into, at),
+      callback: (into, at) => read(file, into, at),
+    }),
     stretches: async (start, length): Promise<readonly FileStretch[] | undefined> => {
       assertPosition(start, length);
       return file.use(async (fd) => {
@@ -118,14 +121,16 @@ function readingHalf(file: Descriptor, options: NodeFileOptions): RandomAccessFi
   };
 }
 
-function readerOf(file: Descriptor, reads: NodeFileOptions['reads']): RandomAccessFile['readExactly'] {
-  if (reads === 'sync') return (into, at) => readSync(file, into, at);
-  if (reads === 'callback') return (into, at) => read(file, into, at);
-  const small = new SmallReads();
-  return (into, at) => {
-    if (!small.blocks(into.length)) return read(file, into, at);
+type Transfer = (bytes: Uint8Array, at: number) => Promise<void>;
+
+/** Reads or writes in the way that was asked for. */
+function chosen(how: NodeFileOptions['reads'], ways: { sync: Transfer; callback: Transfer }): Transfer {
+  if (how !== 'adaptive') return ways[how];
+  const small = new SmallCalls();
+  return (bytes, at) => {
+    if (!small.blocks(bytes.length)) return ways.callback(bytes, at);
     const began = performance.now();
-    const outcome = readSync(file, into, at);
+    const outcome = ways.sync(bytes, at);
     return outcome === DONE ? small.done(began) : outcome;
   };
 }

@@ -1,13 +1,13 @@
-// Small reads block, but never for long: a slow one sends the next ones to threads, and whoever waits gets a turn.
+// Small reads and writes block, but never for long: a slow one sends the next ones to threads, and whoever waits gets a turn.
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
-import { SmallReads } from '../../src/storage/node-small-reads.ts';
+import { SmallCalls } from '../../src/storage/node-small-calls.ts';
 
 it('sends large reads to threads, and 64 small ones after one that was slow', async () => {
-  const small = new SmallReads();
+  const small = new SmallCalls();
   expect([small.blocks(65_536), small.blocks(65_537)]).toEqual([true, false]);
   await small.done(performance.now() - 1);
   const next = Array.from({ length: 65 }, () => small.blocks(512));
@@ -15,19 +15,21 @@ it('sends large reads to threads, and 64 small ones after one that was slow', as
   expect(next[64]).toBe(true);
 });
 
-it('lets timers run while a program does nothing but read', async () => {
+it.each(['read', 'write'] as const)('lets timers run while a program does nothing but %s', async (call) => {
   const folder = fs.mkdtempSync(join(tmpdir(), 'vmdkit-small-'));
   try {
     fs.writeFileSync(join(folder, 'file'), Buffer.alloc(8192, 7));
-    const file = await createNodeFileStore().open(join(folder, 'file'), 'read');
-    const into = Buffer.alloc(4096);
+    const file = await createNodeFileStore().open(join(folder, 'file'), 'update');
+    const piece = Buffer.alloc(4096, call === 'read' ? 0 : 7);
+    const transfer = (): Promise<void> =>
+      call === 'read' ? file.readExactly(piece, 4096) : file.write(piece, 4096);
     let over = false;
     setTimeout(() => (over = true), 20);
     const began = performance.now();
-    while (!over && performance.now() - began < 5000) await file.readExactly(into, 4096);
+    while (!over && performance.now() - began < 5000) await transfer();
     expect(over).toBe(true);
-    expect(into.equals(Buffer.alloc(4096, 7))).toBe(true);
     await file.close();
+    expect(fs.readFileSync(join(folder, 'file')).equals(Buffer.alloc(8192, 7))).toBe(true);
   } finally {
     fs.rmSync(folder, { recursive: true });
   }
