@@ -1,6 +1,8 @@
 // Serving over NBD: the same client against us, qemu-nbd, and nbdkit with a raw file, which is what the protocol costs
-// at the least. Whole servers are measured, from their start to their end.
-import { existsSync, mkdirSync } from 'node:fs';
+// at the least. A server stays for all rounds of a case, and what its client takes is measured; starting is a case of its
+// own.
+import { spawn } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { leafOf, makeImages, run } from './images.js';
@@ -9,10 +11,8 @@ const command = fileURLToPath(new URL('../bin/vmdkit.js', import.meta.url));
 const COPY = 'nbdcopy "$uri" null:';
 /** Steps that are no power of two scatter the reads over the whole disk. */
 const READS = 'qemu-img bench -f raw -c 10000 -d 16 -s 4096 -S 12345344 "$uri"';
-const QEMU = `qemu-nbd -r -t -e 8 -k "$2/q.sock" -f vmdk "$1" & server=$!
-  while [ ! -S "$2/q.sock" ]; do sleep 0.01; done
-  uri="nbd+unix:///?socket=$2/q.sock"; eval "$3"; code=$?
-  kill "$server"; wait "$server"; rm -f "$2/q.sock"; exit $code`;
+/** The least that a client asks: what a server takes to start. */
+const HELLO = 'nbdinfo --size "$uri"';
 
 /** About 1 GiB of data in a disk, and a chain of 32 over it; the disk as a raw file as well. */
 export async function makeServedImages(folder, quick) {
@@ -25,15 +25,10 @@ export async function makeServedImages(folder, quick) {
 export function servedCases(folder) {
   const images = join(folder, 'served');
   if (!existsSync(images)) return [];
-  const qemu = (depth, work) => run('sh', ['-c', QEMU, 'sh', leafOf(images, depth), images, work]);
-  const kit = (work) => run('nbdkit', ['-r', '-U', '-', 'file', join(images, 'base.raw'), '--run', work]);
-  const ours = (depth, work) =>
-    run(process.execPath, [command, 'serve', leafOf(images, depth), '--exec', work]);
   const against = (title, depth, work, target) => ({
     title: `serve ${title}, depth ${depth}, against qemu-nbd`,
     target,
-    peer: () => qemu(depth, work),
-    ours: () => ours(depth, work),
+    ...servedBy({ peer: qemuNbd(images, depth), ours: vmdkit(images, depth) }, work),
   });
   const copy = '1 GiB to nbdcopy';
   const reads = '10,000 random reads of 4 KiB, 16 in flight';
@@ -43,10 +38,70 @@ export function servedCases(folder) {
     {
       title: `serve ${copy}, against nbdkit with a raw file`,
       target: 0.62,
-      peer: () => kit(COPY),
-      ours: () => ours(1, COPY),
+      ...servedBy({ peer: nbdkit(images), ours: vmdkit(images, 1) }, COPY),
     },
     against(reads, 1, READS, 1.3),
     against(reads, 32, READS, 8),
+    {
+      title: 'start a server and ask it for a size, depth 1, against qemu-nbd',
+      target: 0,
+      peer: () => stop(start(qemuNbd(images, 1)), HELLO),
+      ours: () => stop(start(vmdkit(images, 1)), HELLO),
+    },
   ];
+}
+
+const socketOf = (images, name) => join(images, `${name}.sock`);
+const uriOf = (socket) => `nbd+unix:///?socket=${socket}`;
+
+function qemuNbd(images, depth) {
+  const socket = socketOf(images, 'qemu');
+  return {
+    socket,
+    argv: ['qemu-nbd', '-r', '-t', '-e', '8', '-k', socket, '-f', 'vmdk', leafOf(images, depth)],
+  };
+}
+
+function nbdkit(images) {
+  const socket = socketOf(images, 'nbdkit');
+  return { socket, argv: ['nbdkit', '-f', '-r', '-U', socket, 'file', join(images, 'base.raw')] };
+}
+
+function vmdkit(images, depth) {
+  const socket = socketOf(images, 'vmdkit');
+  return {
+    socket,
+    argv: [process.execPath, command, 'serve', leafOf(images, depth), '--nbd', uriOf(socket), '-q'],
+  };
+}
+
+/** Each server runs from the first round to the last, as servers do; what the client takes is measured. */
+function servedBy(servers, work) {
+  const running = {};
+  const serve = (side) => () => client(running[side].socket, work);
+  return {
+    prepare: (side) => (running[side] ??= start(servers[side])),
+    peer: serve('peer'),
+    ours: serve('ours'),
+    done: () => Object.values(running).forEach((server) => stop(server)),
+  };
+}
+
+/** Starts a server and waits until it can be asked. */
+function start({ socket, argv: [program, ...args] }) {
+  rmSync(socket, { force: true });
+  const child = spawn(program, args, { stdio: 'ignore' });
+  while (!existsSync(socket)) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 2);
+  return { socket, child };
+}
+
+function client(socket, work) {
+  run('sh', ['-c', `uri="${uriOf(socket)}"; ${work}`]);
+}
+
+/** Stops a server, after `work` where that is given. */
+function stop({ socket, child }, work) {
+  if (work !== undefined) client(socket, work);
+  child.kill();
+  rmSync(socket, { force: true });
 }
