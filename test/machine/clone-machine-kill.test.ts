@@ -1,59 +1,45 @@
 // Runs that freeze and clone a machine and are killed with SIGKILL, in processes of their own on a real file system:
 // the next command finishes them or leaves no trace of them.
-import { execFile } from 'node:child_process';
 import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
-import { buildCommand } from '../support/command.ts';
+import { countCalls, killAt, type Run } from '../support/kills.ts';
 import { clonedMachines, contentsOf, forgetEntering } from '../support/machine-clones.ts';
 import { buildMachine, hashesIn, type MachineModel } from '../support/machine-model.ts';
 
-const CHILD = fileURLToPath(new URL('../support/clone-machine-child.js', import.meta.url));
 const MOMENTS = 4;
 const NAMES = ['golden-clone-01', 'golden-clone-02', 'golden-clone-03', 'golden-clone-04'];
 const store = createNodeFileStore();
 
 let folder: string;
 let model: MachineModel;
-let total: number;
 
 beforeAll(async () => {
-  buildCommand();
   folder = await mkdtemp(join(tmpdir(), 'vmdkit-kill-machine-'));
   model = await buildMachine(store, join(folder, 'golden'), { sectors: 512, nodes: ['scsi0:0', 'nvme0:0'] });
-  total = Number((await killed(await copyOf('whole'), 0)).stdout);
+  const [total] = await countCalls([await runIn('whole')]);
+  const runs = Array.from({ length: MOMENTS }, async (_, index) => ({
+    ...(await runIn(`ds-${index}`)),
+    moment: Math.floor(((index + 0.7) / MOMENTS) * total!),
+  }));
+  await killAt(await Promise.all(runs));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-/** A datastore of its own with the machine in it. */
-async function copyOf(name: string): Promise<string> {
+/** On a datastore of its own with the machine in it. */
+async function runIn(name: string): Promise<Run> {
   const ds = join(folder, name);
   await cp(model.folder, join(ds, 'golden'), { recursive: true });
-  return ds;
-}
-
-function killed(ds: string, moment: number): Promise<{ stdout: string; signal: string | null }> {
-  return new Promise((resolve, reject) => {
-    const args = [CHILD, join(ds, 'golden/golden.vmx'), ds, String(moment)];
-    execFile(process.execPath, args, (error, stdout, stderr) => {
-      if (error !== null && error.signal !== 'SIGKILL') reject(new Error(`${error.message}\n${stderr}`));
-      else resolve({ stdout, signal: error?.signal ?? null });
-    });
-  });
+  return { verb: 'clone a machine', args: [join(ds, 'golden/golden.vmx'), ds] };
 }
 
 describe('a run that is killed', () => {
   it.each(Array.from({ length: MOMENTS }, (_, index) => index))(
     'is finished or undone by the next, moment %i',
     async (index) => {
-      const ds = await copyOf(`ds-${index}`);
-      const moment = Math.floor(((index + 0.7) / MOMENTS) * total);
-      const { signal } = await killed(ds, moment);
-      expect(signal, `killed at ${moment} of ${total}`).toBe('SIGKILL');
-
+      const ds = join(folder, `ds-${index}`);
       await forgetEntering(store, join(ds, 'golden'));
       const machine = join(ds, 'golden/golden.vmx');
       // Every other time, somebody else's command comes next.

@@ -1,9 +1,7 @@
 // Changes of snapshots that are killed with SIGKILL at seeded moments, in processes of their own on a real file system:
 // the same command, run again, ends as if nothing had happened, and leaves neither journals nor locks.
-import { execFile } from 'node:child_process';
 import { cp, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { isVmdkError } from '../../src/core/errors.ts';
 import { disksAt, findSnapshot } from '../../src/machine/machine.ts';
@@ -12,10 +10,10 @@ import { createSnapshot } from '../../src/machine/snapshot-create.ts';
 import { deleteSnapshot } from '../../src/machine/snapshot-delete.ts';
 import type { SnapshotOptions } from '../../src/machine/snapshot-types.ts';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
-import { buildCommand, temporaryFolder } from '../support/command.ts';
+import { temporaryFolder } from '../support/command.ts';
+import { countCalls, killAt, type Run } from '../support/kills.ts';
 import { buildMachine, readDisk, type MachineModel } from '../support/machine-model.ts';
 
-const CHILD = fileURLToPath(new URL('../support/snapshot-child.js', import.meta.url));
 const MOMENTS = 4;
 const store = createNodeFileStore();
 
@@ -24,25 +22,17 @@ let remove: () => Promise<void>;
 let model: MachineModel;
 
 beforeAll(async () => {
-  buildCommand();
   ({ folder, remove } = await temporaryFolder());
   model = await buildMachine(store, join(folder, 'model'), { nodes: ['sata0:1'], sectors: 1024 });
 });
 afterAll(() => remove());
 
-function run(args: readonly string[]): Promise<{ stdout: string; signal: string | null }> {
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, [CHILD, ...args], (error, stdout, stderr) => {
-      if (error !== null && error.signal !== 'SIGKILL') reject(new Error(`${error.message}\n${stderr}`));
-      else resolve({ stdout, signal: error?.signal ?? null });
-    });
-  });
-}
+/** A folder of its own around it: neighbours would be looked at as well. */
+const machineIn = (name: string): string => join(folder, name, 'golden/golden.vmx');
 
-async function copyOfModel(name: string): Promise<string> {
-  // A folder of its own around it: neighbours would be looked at as well.
+async function runIn(name: string, action: 'create' | 'delete', snapshot: string): Promise<Run> {
   await cp(model.folder, join(folder, name, 'golden'), { recursive: true });
-  return join(folder, name, 'golden/golden.vmx');
+  return { verb: `${action} a snapshot`, args: [machineIn(name), snapshot] };
 }
 
 /**
@@ -68,19 +58,20 @@ describe.each([
   ['create', 'now', ['installed', 'patched', 'experiment', 'now']],
   ['delete', 'experiment', ['installed', 'patched']],
 ] as const)('a process that is killed while it has a snapshot to %s', (action, name, left) => {
-  let total: number;
   beforeAll(async () => {
-    total = Number((await run([await copyOfModel(`${action}-all`), action, name, '0'])).stdout);
+    const [total] = await countCalls([await runIn(`${action}-all`, action, name)]);
     expect(total).toBeGreaterThan(50);
+    const runs = Array.from({ length: MOMENTS }, async (_, index) => ({
+      ...(await runIn(`${action}-${index}`, action, name)),
+      moment: Math.floor(((index + 0.7) / MOMENTS) * total!),
+    }));
+    await killAt(await Promise.all(runs));
   });
 
   it.each(Array.from({ length: MOMENTS }, (_, index) => index))(
     'is finished or undone by the next, moment %i',
     async (index) => {
-      const vmx = await copyOfModel(`${action}-${index}`);
-      const moment = Math.floor(((index + 0.7) / MOMENTS) * total);
-      const { signal } = await run([vmx, action, name, String(moment)]);
-      expect(signal, `killed at ${moment} of ${total}`).toBe('SIGKILL');
+      const vmx = machineIn(`${action}-${index}`);
       const lockLeft = await again(vmx, action, name);
       const machine = await openMachine(vmx);
       expect(machine.findings).toEqual([]);

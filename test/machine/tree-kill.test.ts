@@ -1,20 +1,19 @@
 // Every change of a tree, killed with SIGKILL while it is made and while it takes its place, in processes of their own on a
 // real file system: the same command, run again, ends as if nothing had happened, and leaves no journal.
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { isVmdkError } from '../../src/core/errors.ts';
 import { bytes, type Sectors } from '../../src/core/units.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { createDelta } from '../../src/operations/create-delta.ts';
 import { createDisk } from '../../src/operations/create-disk.ts';
 import { pattern } from '../support/chain-model.ts';
 import { contentOf } from '../support/clone-bench.ts';
-import { buildCommand, temporaryFolder } from '../support/command.ts';
+import { temporaryFolder } from '../support/command.ts';
+import { countCalls, killAt, verbs } from '../support/kills.ts';
 
-const CHILD = fileURLToPath(new URL('../support/tree-child.js', import.meta.url));
 const NAMES = ['base', 'mid', 'leaf', 'top', 'side', 'other', 'new'] as const;
 const VERBS = [
   'commit',
@@ -32,16 +31,13 @@ const MOMENTS = [0.55, 0.93] as const;
 
 type Verb = (typeof VERBS)[number];
 type State = Readonly<Record<string, string>>;
-type Change = (at: (name: string) => string, options: object) => Promise<unknown>;
 
 let folder: string;
 let remove: () => Promise<void>;
-let verbs: Readonly<Record<Verb, Change>>;
+/** How often each asks its store, in the order of VERBS. */
+let totals: readonly number[];
 
 beforeAll(async () => {
-  buildCommand();
-  const url = new URL('../support/tree-child.js', import.meta.url);
-  ({ verbs } = (await import(url.href)) as { verbs: typeof verbs });
   ({ folder, remove } = await temporaryFolder());
   const at = placeIn(join(folder, 'start'));
   await mkdir(join(folder, 'start'));
@@ -64,6 +60,16 @@ beforeAll(async () => {
     await chain.write((seed * 20) as Sectors, pattern(40 << 9, seed));
     await chain.close();
   }
+  const runs = VERBS.map(async (verb) => ({ verb, args: [await copyOfStart(verb, 'whole')] }));
+  totals = await countCalls(await Promise.all(runs));
+  const killed = VERBS.flatMap((verb, index) =>
+    MOMENTS.map(async (part) => ({
+      verb,
+      args: [await copyOfStart(verb, part)],
+      moment: momentOf(index, part),
+    })),
+  );
+  await killAt(await Promise.all(killed));
 }, 60_000);
 afterAll(() => remove());
 
@@ -83,60 +89,44 @@ async function stateOf(root: string): Promise<State> {
   return state;
 }
 
-async function copyOfStart(name: string): Promise<string> {
-  const root = join(folder, name, 'tree');
-  await cp(join(folder, 'start'), root, { recursive: true });
-  return root;
+function folderOf(verb: Verb, part: number | 'whole'): string {
+  return join(folder, `${verb.replaceAll(' ', '-')}-${part}`, 'tree');
 }
 
-function runChild(
-  root: string,
-  verb: Verb,
-  moment: number,
-): Promise<{ stdout: string; signal: string | null }> {
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, [CHILD, root, verb, String(moment)], (error, stdout, stderr) => {
-      if (error !== null && error.signal !== 'SIGKILL') reject(new Error(`${error.message}\n${stderr}`));
-      else resolve({ stdout, signal: error?.signal ?? null });
-    });
-  });
+async function copyOfStart(verb: Verb, part: number | 'whole'): Promise<string> {
+  await cp(join(folder, 'start'), folderOf(verb, part), { recursive: true });
+  return folderOf(verb, part);
+}
+
+function momentOf(index: number, part: number): number {
+  return Math.floor(totals[index]! * part);
 }
 
 async function again(verb: Verb, root: string): Promise<void> {
   try {
-    await verbs[verb](placeIn(root), {});
+    await verbs[verb]!([root], {});
   } catch (error) {
-    // By its code: the built class of errors is not the one of src.
-    const { code } = error as { code?: string };
     // All was in place, and only the journal was left: then there is nothing left to do.
-    if (code === 'file-missing' || code === 'target-exists' || code === 'nothing-to-merge') return;
+    if (isVmdkError(error, 'file-missing', 'target-exists', 'nothing-to-merge')) return;
     throw error;
   }
 }
 
-it.each(VERBS)(
+it.each(VERBS.map((verb, index) => [verb, index] as const))(
   '%s that is killed is finished or undone by the next',
-  async (verb) => {
-    const name = verb.replaceAll(' ', '-');
-    const whole = await copyOfStart(`${name}-whole`);
-    const before = await stateOf(whole);
-    const total = Number((await runChild(whole, verb, 0)).stdout);
-    expect(total).toBeGreaterThan(50);
-    const after = await stateOf(whole);
-    for (const [index, part] of MOMENTS.entries()) {
-      const root = await copyOfStart(`${name}-${index}`);
-      const moment = Math.floor(total * part);
-      const what = `${verb}, killed at ${moment} of ${total}`;
-      expect((await runChild(root, verb, moment)).signal, what).toBe('SIGKILL');
+  async (verb, index) => {
+    expect(totals[index]).toBeGreaterThan(50);
+    const after = await stateOf(folderOf(verb, 'whole'));
+    for (const part of MOMENTS) {
+      const root = folderOf(verb, part);
+      const what = `${verb}, killed at ${momentOf(index, part)} of ${totals[index]}`;
       await again(verb, root);
-      const now = await stateOf(root);
-      expect(now, what).toEqual(after);
+      expect(await stateOf(root), what).toEqual(after);
       expect(
         (await readdir(root)).filter((file) => /^\.(?!vmdkit-sharers)|\.tmp$/.test(file)),
         what,
       ).toEqual([]);
     }
-    expect(Object.keys(before).length).toBe(6);
   },
   60_000,
 );

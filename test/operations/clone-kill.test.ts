@@ -1,10 +1,8 @@
 // Runs that are killed with SIGKILL at seeded moments, in processes of their own on a real file system: the next
 // command finishes them or leaves no trace of them.
-import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { CloneLayout } from '../../src/operations/clone-types.ts';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
@@ -16,65 +14,63 @@ import {
   hashesBelow,
   makeBase,
 } from '../support/clone-bench.ts';
+import { countCalls, killAt, type Run } from '../support/kills.ts';
 
-const CHILD = fileURLToPath(new URL('../support/clone-child.js', import.meta.url));
-const SETUP = fileURLToPath(new URL('../../bin/setup.js', import.meta.url));
 const MOMENTS = 12;
 const store = createNodeFileStore();
 
 let folder: string;
-let base: string;
+let start: Record<string, string>;
 
 beforeAll(async () => {
-  // The child runs what is built; this builds only when src has changed.
-  await run([SETUP]);
   folder = await mkdtemp(join(tmpdir(), 'vmdkit-kill-'));
-  await mkdir(join(folder, 'golden'));
-  base = join(folder, 'golden/golden.vmdk');
-  await makeBase(undefined, base);
+  await mkdir(join(folder, 'start/golden'), { recursive: true });
+  await makeBase(undefined, join(folder, 'start/golden/golden.vmdk'));
+  start = await hashesBelow(store, join(folder, 'start'));
 });
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
-function run(args: readonly string[]): Promise<{ stdout: string; signal: string | null }> {
-  return new Promise((resolve, reject) => {
-    execFile(process.execPath, args, (error, stdout, stderr) => {
-      if (error !== null && error.signal !== 'SIGKILL') reject(new Error(`${error.message}\n${stderr}`));
-      else resolve({ stdout, signal: error?.signal ?? null });
-    });
-  });
+/** A folder with the base in it and one beside it for the clones, and the run that makes them. */
+async function runIn(name: string, layout: CloneLayout): Promise<Run> {
+  await cp(join(folder, 'start'), join(folder, name), { recursive: true });
+  return { verb: 'clone', args: [baseOf(name), join(folder, name, 'clones'), layout] };
 }
 
+const baseOf = (name: string): string => join(folder, name, 'golden/golden.vmdk');
+
 describe.each<CloneLayout>(['files', 'folders'])('a run that is killed while it makes %s', (layout) => {
-  const all = () => join(folder, `${layout}-all`);
-  let total: number;
   beforeAll(async () => {
-    total = Number((await run([CHILD, base, all(), layout, '0'])).stdout);
+    const [total] = await countCalls([await runIn(`${layout}-all`, layout)]);
     expect(total).toBeGreaterThan(MOMENTS);
+    const runs = Array.from({ length: MOMENTS }, async (_, index) => ({
+      ...(await runIn(`${layout}-${index}`, layout)),
+      moment: 1 + Math.floor(((index + fraction(index, layout)) / MOMENTS) * total!),
+    }));
+    await killAt(await Promise.all(runs));
   });
 
   it.each(Array.from({ length: MOMENTS }, (_, index) => index))(
     'is finished or undone by the next, moment %i',
     async (index) => {
-      const into = join(folder, `${layout}-${index}`);
-      const before = await hashesBelow(store, join(folder, 'golden'));
-      const moment = 1 + Math.floor(((index + fraction(index, layout)) / MOMENTS) * total);
-      const { signal } = await run([CHILD, base, into, layout, String(moment)]);
-      expect(signal, `killed at ${moment} of ${total}`).toBe('SIGKILL');
+      const name = `${layout}-${index}`;
+      const into = join(folder, name, 'clones');
 
       // Every other time, somebody else's command comes next.
       const foreign = index % 2 === 1;
-      const request = { bases: [base], into, layout, ...(foreign ? { names: ['other'] } : { count: 12 }) };
-      await cloned(request, {}).catch((error: unknown) => {
+      const which = foreign ? { names: ['other'] } : { count: 6 };
+      await cloned({ bases: [baseOf(name)], into, layout, ...which }, {}).catch((error: unknown) => {
         // All was in place and the journal gone: the same command finds its work done.
         expect(error).toMatchObject({ code: 'target-exists' });
       });
 
-      const whole = (await filesBelow(store, all())).map((path) => path.replace(all(), into));
+      const all = join(folder, `${layout}-all`, 'clones');
+      const whole = (await filesBelow(store, all)).map((path) => path.replace(all, into));
       const own = (await filesBelow(store, into)).filter((path) => !/\/other[/.]/.test(path));
       if (foreign) expect([[], whole]).toContainEqual(own);
       else expect(own).toEqual(whole);
-      expect((await readdir(into)).filter((name) => name.startsWith('.'))).toEqual([]);
-      expect(await hashesBelow(store, join(folder, 'golden'))).toEqual(before);
+      expect((await readdir(into)).filter((file) => file.startsWith('.'))).toEqual([]);
+      const golden = await hashesBelow(store, join(folder, name, 'golden'));
+      expect(Object.values(golden)).toEqual(Object.values(start));
       for (const path of own.filter((file) => file.endsWith('.vmdk'))) {
         const content = await readAllowed(path);
         expect(content.subarray(0, BASE_CONTENT.length).equals(BASE_CONTENT)).toBe(true);

@@ -5,15 +5,12 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, utimesSync } from 'node:fs';
 import { copyFile, mkdir } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { bytes } from '../../src/core/units.ts';
 import { compactDisk } from '../../src/operations/compact-disk.ts';
 import { createDisk } from '../../src/operations/create-disk.ts';
-import { buildCommand, temporaryFolder } from '../support/command.ts';
-
-const CHILD = fileURLToPath(new URL('../support/lock-child.js', import.meta.url));
-const COMMAND = fileURLToPath(new URL('../../bin/vmdkit.js', import.meta.url));
+import { buildCommand, COMMAND, temporaryFolder } from '../support/command.ts';
+import { callsOf, killAt, type Run } from '../support/kills.ts';
 
 let folder: string;
 let remove: () => Promise<void>;
@@ -32,13 +29,8 @@ async function copyOfDisk(name: string): Promise<string> {
   return disk;
 }
 
-async function childOf(file: string, args: readonly string[]) {
-  const child = spawn(process.execPath, [file, ...args], { stdio: ['pipe', 'pipe', 'inherit'] });
-  let out = '';
-  child.stdout.on('data', (text) => (out += String(text)));
-  const ended = once(child, 'close').then(([, signal]) => ({ out, signal: signal as string | null }));
-  return { child, ended };
-}
+/** Compacting, which takes the locks of the disk for that. */
+const runOn = (disk: string): Run => ({ verb: 'take and give back locks', args: [disk] });
 
 /** A mark that does not say whose it is: as it is found eight seconds later. */
 function age(disk: string): void {
@@ -47,8 +39,7 @@ function age(disk: string): void {
 }
 
 it('of one that was killed in any moment of taking or giving back its lock is no lock', async () => {
-  const whole = await (await childOf(CHILD, [await copyOfDisk('whole'), '-1'])).ended;
-  const asked = JSON.parse(whole.out) as string[];
+  const [asked] = (await callsOf([runOn(await copyOfDisk('whole'))])) as [string[]];
   const first = asked.findIndex((what) => what.includes('disk.vmdk.lck/vmdkit-'));
   const last = asked.findIndex((what) => what.startsWith('removeFolder') && what.includes('.lck/D'));
   const back = asked.findLastIndex((what) => what.startsWith('remove ') && what.includes('.lck/M'));
@@ -56,11 +47,14 @@ it('of one that was killed in any moment of taking or giving back its lock is no
   // Every second one; all of them in memory in test/storage/own-locks.test.ts.
   const taking = [...Array(last - first + 2).keys()].map((index) => first + index);
   const moments = [...taking.filter((moment) => moment % 2 === first % 2), back, back + 1];
+  const runs = moments.map(async (moment) => ({
+    ...runOn(await copyOfDisk(`at-${moment}`)),
+    moment: moment + 1,
+  }));
+  await killAt(await Promise.all(runs));
   for (const moment of moments) {
-    const disk = await copyOfDisk(`at-${moment}`);
+    const disk = join(folder, `at-${moment}`, 'disk.vmdk');
     const what = `killed before ${asked[moment]}`;
-    const { signal } = await (await childOf(CHILD, [disk, String(moment)])).ended;
-    expect({ what, signal }).toEqual({ what, signal: 'SIGKILL' });
     expect({ what, left: existsSync(`${disk}.lck`) }).toEqual({ what, left: true });
     // The mark is made, and not yet claimed; or it is about to go: then it is waited for.
     const marked = asked[moment - 1]!.includes('.lck/D') && asked[moment] === 'write';
@@ -75,13 +69,15 @@ it('of one that was killed in any moment of taking or giving back its lock is no
 
 it('of a command that was killed while it held it is no lock', async () => {
   const disk = await copyOfDisk('held');
-  const { child, ended } = await childOf(COMMAND, ['write', disk, '--offset', '0']);
+  const args = [COMMAND, 'write', disk, '--offset', '0'];
+  const child = spawn(process.execPath, args, { stdio: ['pipe', 'ignore', 'inherit'] });
+  const ended = once(child, 'close');
   const isHeld = (): boolean =>
     existsSync(`${disk}.lck`) && readdirSync(`${disk}.lck`).some((name) => name.startsWith('M'));
   while (!isHeld()) await new Promise((resolve) => setTimeout(resolve, 10));
   await expect(compactDisk(disk)).rejects.toMatchObject({ code: 'disk-locked' });
   child.kill('SIGKILL');
-  expect((await ended).signal).toBe('SIGKILL');
+  expect((await ended)[1]).toBe('SIGKILL');
   expect(isHeld()).toBe(true);
   await compactDisk(disk);
   expect(readdirSync(join(folder, 'held'))).toEqual(['disk.vmdk']);

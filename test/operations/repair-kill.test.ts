@@ -1,32 +1,49 @@
 // A repair, its undoing and a recovery, killed with SIGKILL in processes of their own on a real file system: the same
 // command, run again, ends as if nothing had happened; and a repair can be taken back byte for byte all the same.
-import { execFile } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { mkdir, readdir, readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
+import { isVmdkError } from '../../src/core/errors.ts';
 import { planRepair } from '../../src/operations/plan-repair.ts';
-import { buildCommand, temporaryFolder } from '../support/command.ts';
+import { temporaryFolder } from '../support/command.ts';
+import { countCalls, killAt, verbs } from '../support/kills.ts';
 import { sparseImage } from './check-images.ts';
 
-const CHILD = new URL('../support/repair-child.js', import.meta.url);
 const VERBS = ['repair', 'undo', 'recover'] as const;
 /** Where in the run each is killed: a recovery also when nothing is left to do but tidying. */
 const MOMENTS = { repair: [0.4, 0.75, 0.97], undo: [0.4, 0.75, 0.97], recover: [0.4, 0.75, 0.9, 1] } as const;
 
 type Verb = (typeof VERBS)[number];
+type State = Readonly<Record<string, string>>;
 
 let folder: string;
 let remove: () => Promise<void>;
-let verbs: Readonly<Record<Verb, (folder: string, options: object) => Promise<unknown>>>;
+/** Of each verb: how often it asks its store, and what is there before and after. */
+const whole = new Map<Verb, { total: number; before: State; after: State }>();
 
 beforeAll(async () => {
-  buildCommand();
-  ({ verbs } = (await import(CHILD.href)) as { verbs: typeof verbs });
   ({ folder, remove } = await temporaryFolder());
+  const roots = await Promise.all(VERBS.map((verb) => startOf(verb, 'whole')));
+  const before = await Promise.all(roots.map(stateOf));
+  const totals = await countCalls(VERBS.map((verb, index) => ({ verb, args: [roots[index]!] })));
+  const after = await Promise.all(roots.map(stateOf));
+  for (const [index, verb] of VERBS.entries())
+    whole.set(verb, { total: totals[index]!, before: before[index]!, after: after[index]! });
+  const runs = VERBS.flatMap((verb) =>
+    MOMENTS[verb].map(async (part) => ({
+      verb,
+      args: [await startOf(verb, part)],
+      moment: momentOf(verb, part),
+    })),
+  );
+  await killAt(await Promise.all(runs));
 });
 afterAll(() => remove());
+
+function momentOf(verb: Verb, part: number): number {
+  return Math.floor(whole.get(verb)!.total * part);
+}
 
 /** Damage in a header, in tables and in a directory, which the copies in the file put right. */
 function damaged(): Buffer {
@@ -37,19 +54,23 @@ function damaged(): Buffer {
   return Buffer.concat([image.bytes, Buffer.alloc(700, 3)]);
 }
 
+function folderOf(verb: Verb, part: number | 'whole'): string {
+  return join(folder, `${verb}-${part}`);
+}
+
 /** A damaged disk with its plan; for the undoing it is repaired already. */
-async function startOf(verb: Verb, name: string): Promise<string> {
-  const root = join(folder, `${verb}-${name}`);
+async function startOf(verb: Verb, part: number | 'whole'): Promise<string> {
+  const root = folderOf(verb, part);
   await mkdir(root);
   const disk = join(root, 'disk.vmdk');
   await writeFile(disk, damaged());
   await writeFile(join(root, 'plan.json'), JSON.stringify(await planRepair(disk)));
-  if (verb === 'undo') await verbs.repair(root, {});
+  if (verb === 'undo') await verbs['repair']!([root], {});
   return root;
 }
 
 /** Every name, and what the disks hold but for their CIDs, which chance gives. */
-async function stateOf(root: string): Promise<Record<string, string>> {
+async function stateOf(root: string): Promise<State> {
   const state: Record<string, string> = {};
   for (const name of (await readdir(root)).sort()) {
     const bytes = await readFile(join(root, name), 'latin1');
@@ -62,28 +83,13 @@ async function stateOf(root: string): Promise<Record<string, string>> {
 
 const sha = (data: Uint8Array | string): string => createHash('sha256').update(data).digest('hex');
 
-function runChild(root: string, verb: Verb, moment: number): Promise<{ out: string; signal: string | null }> {
-  return new Promise((resolve, reject) => {
-    execFile(
-      process.execPath,
-      [fileURLToPath(CHILD), root, verb, String(moment)],
-      (error, stdout, stderr) => {
-        if (error !== null && error.signal !== 'SIGKILL') reject(new Error(`${error.message}\n${stderr}`));
-        else resolve({ out: stdout, signal: error?.signal ?? null });
-      },
-    );
-  });
-}
-
 async function again(verb: Verb, root: string): Promise<void> {
   try {
-    await verbs[verb](root, {});
+    await verbs[verb]!([root], {});
   } catch (error) {
-    // By its code: the built class of errors is not the one of src.
-    const { code } = error as { code?: string };
     // All was in place already.
-    if (verb === 'recover' && code === 'target-exists') return;
-    if (verb === 'undo' && code === 'file-missing') return;
+    if (verb === 'recover' && isVmdkError(error, 'target-exists')) return;
+    if (verb === 'undo' && isVmdkError(error, 'file-missing')) return;
     throw error;
   }
 }
@@ -91,17 +97,12 @@ async function again(verb: Verb, root: string): Promise<void> {
 it.each(VERBS)(
   '%s that is killed ends as ever when it is run again',
   async (verb) => {
-    const whole = await startOf(verb, 'whole');
-    const before = await stateOf(whole);
-    const total = Number((await runChild(whole, verb, 0)).out);
+    const { total, before, after } = whole.get(verb)!;
     expect(total).toBeGreaterThan(20);
-    const after = await stateOf(whole);
     expect(after).not.toEqual(before);
     for (const part of MOMENTS[verb]) {
-      const root = await startOf(verb, String(part));
-      const moment = Math.floor(total * part);
-      const what = `killed at ${moment} of ${total}`;
-      expect((await runChild(root, verb, moment)).signal, what).toBe('SIGKILL');
+      const root = folderOf(verb, part);
+      const what = `killed at ${momentOf(verb, part)} of ${total}`;
       await again(verb, root);
       expect({ what, state: await stateOf(root) }).toEqual({ what, state: after });
       if (verb === 'repair') await again('undo', root);
