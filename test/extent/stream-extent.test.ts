@@ -12,11 +12,14 @@ const GRAIN = 128;
 const LAYOUTS = ['footer', 'front', 'qemu'] as const;
 
 const grain = (number: number): readonly [number, Buffer] => [number, marked('s', number * GRAIN, GRAIN)];
-/** Two tables: grains 1, 2 and 5 in the first, 513 in the second. */
-const NUMBERS = [1, 2, 5, 513];
-const CAPACITY = 600 * GRAIN;
+/** Of a table: few, so that a disk of two tables is short to read. */
+const ENTRIES = 16;
+/** Two tables: grains 1, 2 and 5 in the first, the last in the second. */
+const LAST = ENTRIES + 1;
+const NUMBERS = [1, 2, 5, LAST];
+const CAPACITY = 24 * GRAIN;
 const sample = (more: Partial<StreamSpec> = {}): CraftedStream =>
-  craftStream({ capacity: CAPACITY, grains: NUMBERS.map(grain), ...more });
+  craftStream({ capacity: CAPACITY, entriesPerTable: ENTRIES, grains: NUMBERS.map(grain), ...more });
 
 function contentWith(numbers: readonly number[], capacity = CAPACITY): Buffer {
   const content = Buffer.alloc(capacity * SECTOR);
@@ -85,7 +88,7 @@ describe('a streamOptimized disk', () => {
 
   it('may have its grains in any order', async () => {
     for (const layout of LAYOUTS) {
-      const { bytes } = sample({ layout, grains: [5, 2, 1, 513].map(grain) });
+      const { bytes } = sample({ layout, grains: [5, 2, 1, LAST].map(grain) });
       expectSame(await read(bytes), SAMPLE, layout);
     }
   });
@@ -179,7 +182,7 @@ describe('a stream whose footer or directory is lost', () => {
 
   it('takes the last of two grains of one place, as the directory would, and says so', async () => {
     const other: readonly [number, Buffer] = [2, marked('old', 2 * GRAIN, GRAIN)];
-    const stream = sample({ grains: [grain(1), other, grain(2), grain(5), grain(513)] });
+    const stream = sample({ grains: [grain(1), other, grain(2), grain(5), grain(LAST)] });
     LOSSES['no footer marker']!(stream);
     const { content, said } = await readSaying(stream.bytes);
     expectSame(content, SAMPLE);
@@ -198,9 +201,9 @@ describe('a stream that was cut short', () => {
       [grains.get(5)! * SECTOR, 3],
       [grains.get(5)! * SECTOR + 513, 5],
       [tables[0]! * SECTOR, 6],
-      [grains.get(513)! * SECTOR, 6],
-      [tables[1]! * SECTOR, 514],
-      [gdMarker * SECTOR, 514],
+      [grains.get(LAST)! * SECTOR, 6],
+      [tables[1]! * SECTOR, LAST + 1],
+      [gdMarker * SECTOR, LAST + 1],
     ];
     for (const [end, missing] of cutAt) {
       const error = await failure(bytes.subarray(0, end));
@@ -235,8 +238,8 @@ describe('a stream that was cut short', () => {
       layout: 'front',
       pack: (content) => deflateSync(content, { level: 0 }),
     });
-    const error = await failure(bytes.subarray(0, grains.get(513)! * SECTOR + 100 * SECTOR));
-    expect(error).toMatchObject({ code: 'grain-damaged', context: { sector: 513 * GRAIN } });
+    const error = await failure(bytes.subarray(0, grains.get(LAST)! * SECTOR + 100 * SECTOR));
+    expect(error).toMatchObject({ code: 'grain-damaged', context: { sector: LAST * GRAIN } });
   });
 
   it('at a hole of a tebibyte is told within seconds', async () => {

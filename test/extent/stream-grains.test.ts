@@ -11,11 +11,14 @@ const DISK = '/vm/stream.vmdk';
 const GRAIN = 128;
 
 const grain = (number: number): readonly [number, Buffer] => [number, marked('s', number * GRAIN, GRAIN)];
-/** Two tables: grains 1, 2 and 5 in the first, 513 in the second. */
-const NUMBERS = [1, 2, 5, 513];
-const CAPACITY = 600 * GRAIN;
+/** Of a table: few, so that a disk of two tables is short to read. */
+const ENTRIES = 16;
+/** Two tables: grains 1, 2 and 5 in the first, the last in the second. */
+const LAST = ENTRIES + 1;
+const NUMBERS = [1, 2, 5, LAST];
+const CAPACITY = 24 * GRAIN;
 const sample = (more: Partial<StreamSpec> = {}): CraftedStream =>
-  craftStream({ capacity: CAPACITY, grains: NUMBERS.map(grain), ...more });
+  craftStream({ capacity: CAPACITY, entriesPerTable: ENTRIES, grains: NUMBERS.map(grain), ...more });
 
 function contentWith(numbers: readonly number[], capacity = CAPACITY): Buffer {
   const content = Buffer.alloc(capacity * SECTOR);
@@ -102,8 +105,8 @@ describe('a grain of a stream', () => {
 
   it('of a stored size past the end of the file is damaged', async () => {
     const { bytes, grains } = sample({ layout: 'qemu' });
-    bytes.writeUInt32LE(60_000, grains.get(513)! * SECTOR + 8);
-    expect(await failure(bytes)).toMatchObject({ ...damaged, context: { sector: 513 * GRAIN } });
+    bytes.writeUInt32LE(60_000, grains.get(LAST)! * SECTOR + 8);
+    expect(await failure(bytes)).toMatchObject({ ...damaged, context: { sector: LAST * GRAIN } });
   });
 
   it.each([0n, 128n, 257n, 2n ** 63n, BigInt(CAPACITY)])(
