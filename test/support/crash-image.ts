@@ -1,12 +1,12 @@
 // What a medium holds under the assumptions of crash-store.ts: what is durable, and what is on its way there. Files
 // and folders are nodes, names are slots in a folder, so that a rename takes all that is below along.
 import { posix } from 'node:path';
-import type { FileStore } from '../../src/storage/file-store.ts';
+import type { FileStore, WritableFile } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { PagedBytes } from '../../src/storage/paged-bytes.ts';
 
 const SECTOR_BYTES = 512;
-const COPY_BYTES = 1 << 20;
+const COPY_BYTES = 65_536;
 /** The node of `/` in a memory store, whose first entry it is. */
 const ROOT = 'memory:1';
 
@@ -41,6 +41,15 @@ interface FileNode {
 
 /** Decides the fate of one unsynced change: a number in [0, 1). */
 type Dice = () => number;
+type Fate = string;
+
+/** A file or folder after a crash, with the fate of each change of its bytes that was pending. */
+interface Survivor {
+  readonly path: string;
+  /** Undefined for a folder. */
+  readonly file: FileNode | undefined;
+  readonly fates: readonly Fate[] | undefined;
+}
 
 export class CrashImage {
   readonly #files = new Map<string, FileNode>();
@@ -107,33 +116,38 @@ export class CrashImage {
     for (const { unsynced } of this.#names) unsynced.clear();
   }
 
+  /** Each state once: where little was under way, there are fewer than `count`. */
   async *states(seed: number, count: number): AsyncGenerator<FileStore, void> {
     const random = diceOf(seed);
-    for (let i = 0; i < count; i++)
-      yield await this.#state(i === 0 ? () => 0 : i === 1 ? () => 0.999 : random);
+    const seen = new Set<string>();
+    for (let i = 0; i < count; i++) {
+      const survivors = this.#survivors(i === 0 ? () => 0 : i === 1 ? () => 0.999 : random);
+      const key = survivors.map(({ path, fates }) => `${path} ${fates?.join() ?? ''}`).join('\n');
+      if (seen.has(key)) continue;
+      seen.add(key);
+      yield await storeOf(survivors);
+    }
   }
 
-  async #state(dice: Dice): Promise<FileStore> {
+  #survivors(dice: Dice): Survivor[] {
     const names = new Map<string, Map<string, string>>([...this.#folders].map((node) => [node, new Map()]));
     for (const { empties, fills, node, unsynced } of this.#names) {
       if (unsynced.size > 0 && dice() < 0.5) continue;
       if (empties !== undefined) names.get(empties.folder)?.delete(empties.name);
       if (fills !== undefined && node !== undefined) names.get(fills.folder)?.set(fills.name, node);
     }
-    const store = createMemoryFileStore();
-    const fill = async (folder: string, path: string): Promise<void> => {
+    const found: Survivor[] = [];
+    const walk = (folder: string, path: string): void => {
       for (const [name, node] of names.get(folder) ?? []) {
         const below = posix.join(path, name);
         const file = this.#files.get(node);
-        if (file !== undefined) await writeTo(store, below, survivor(file, dice));
-        else {
-          await store.makeFolder(below);
-          await fill(node, below);
-        }
+        const fates = file?.pending.map((change) => fateOf(change, dice));
+        found.push({ path: below, file, fates });
+        if (file === undefined) walk(node, below);
       }
     };
-    await fill(ROOT, '/');
-    return store;
+    walk(ROOT, '/');
+    return found;
   }
 
   #file(node: string): FileNode {
@@ -163,54 +177,62 @@ function fold(file: FileNode): void {
   for (const change of settled) applyWhole(file.durable, change);
 }
 
-/** The bytes of a file after a crash, each unsynced change decided by the dice. */
-function survivor(file: FileNode, dice: Dice): PagedBytes {
-  const bytes = copyOf(file.durable);
-  for (const change of file.pending) {
-    if (change.durable) applyWhole(bytes, change);
-    else applyPerhaps(bytes, change, dice);
-  }
-  return bytes;
-}
-
 function applyWhole(bytes: PagedBytes, { at, data }: FileChange): void {
   if (data === undefined) bytes.resize(at);
   else bytes.write(data, at);
 }
 
-/** Lost, only the length, torn between sectors, or whole. */
-function applyPerhaps(bytes: PagedBytes, change: FileChange, dice: Dice): void {
-  const { at, data } = change;
+/** Lost, only the length, whole, or which of its sectors came through: `0110`. */
+function fateOf({ at, data, durable }: FileChange, dice: Dice): Fate {
+  if (durable) return 'whole';
   const fate = dice();
-  if (fate < 0.3) return;
-  if (data === undefined || fate >= 0.6) return applyWhole(bytes, change);
-  if (fate < 0.35) return bytes.resize(Math.max(bytes.size, at + data.length));
-  for (let from = 0; from < data.length;) {
-    const to = Math.min(data.length, from + SECTOR_BYTES - ((at + from) % SECTOR_BYTES));
-    if (dice() < 0.5) bytes.write(data.subarray(from, to), at + from);
-    from = to;
+  if (fate < 0.3) return 'lost';
+  if (data === undefined || fate >= 0.6) return 'whole';
+  if (fate < 0.35) return 'length';
+  return [...sectorsOf(at, data)].map(() => (dice() < 0.5 ? '1' : '0')).join('');
+}
+
+async function storeOf(survivors: readonly Survivor[]): Promise<FileStore> {
+  const store = createMemoryFileStore();
+  for (const { path, file, fates = [] } of survivors) {
+    if (file === undefined) {
+      await store.makeFolder(path);
+      continue;
+    }
+    const made = await store.create(path);
+    for (const { at, data } of piecesOf(file.durable)) await made.write(data, at);
+    await made.resize(file.durable.size);
+    for (const [index, change] of file.pending.entries()) await applyTo(made, change, fates[index]!);
+    await made.close();
+  }
+  return store;
+}
+
+async function applyTo(file: WritableFile, { at, data }: FileChange, fate: Fate): Promise<void> {
+  if (fate === 'lost') return;
+  if (data === undefined) return file.resize(at);
+  if (fate === 'whole') return file.write(data, at);
+  if (fate === 'length') return file.resize(Math.max(await file.size(), at + data.length));
+  let index = 0;
+  for (const [from, to] of sectorsOf(at, data)) {
+    if (fate[index++] === '1') await file.write(data.subarray(from, to), at + from);
   }
 }
 
-function copyOf(source: PagedBytes): PagedBytes {
-  const copy = new PagedBytes();
-  for (const { at, data } of piecesOf(source)) copy.write(data, at);
-  copy.resize(source.size);
-  return copy;
-}
-
-async function writeTo(store: FileStore, path: string, bytes: PagedBytes): Promise<void> {
-  const file = await store.create(path);
-  for (const { at, data } of piecesOf(bytes)) await file.write(data, at);
-  await file.resize(bytes.size);
-  await file.close();
+/** Where in `data` the sectors begin and end that it goes to. */
+function* sectorsOf(at: number, data: Uint8Array): Generator<readonly [from: number, to: number], void> {
+  for (let from = 0; from < data.length;) {
+    const to = Math.min(data.length, from + SECTOR_BYTES - ((at + from) % SECTOR_BYTES));
+    yield [from, to];
+    from = to;
+  }
 }
 
 function* piecesOf(bytes: PagedBytes): Generator<{ at: number; data: Uint8Array }, void> {
   for (let at = 0; at < bytes.size;) {
     for (const stretch of bytes.stretches(at, bytes.size - at) ?? []) {
       for (let done = 0; stretch.data && done < stretch.length; done += COPY_BYTES) {
-        const data = new Uint8Array(Math.min(COPY_BYTES, stretch.length - done));
+        const data = Buffer.allocUnsafe(Math.min(COPY_BYTES, stretch.length - done));
         bytes.read(data, stretch.start + done);
         yield { at: stretch.start + done, data };
       }

@@ -229,7 +229,8 @@ describe('the cut', () => {
     };
     const first = await run(7);
     expect(first.slice(0, 2)).toEqual(['aaaaaaaa', 'bbbbbbbb']);
-    expect(first).toHaveLength(16);
+    expect(first.length).toBeGreaterThan(3);
+    expect(new Set(first).size).toBe(first.length);
     expect(await run(7)).toEqual(first);
     expect(await run(8)).not.toEqual(first);
   });

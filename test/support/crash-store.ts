@@ -22,7 +22,7 @@ export interface CrashStore extends FileStore {
   settle(): void;
   /**
    * States the medium may be found in now, deterministic by `seed`: first with everything unsynced lost, then with
-   * nothing lost, then `count` - 2 at random. Each is a store of its own.
+   * nothing lost, then `count` - 2 at random, each once. Each is a store of its own.
    */
   afterCrash(seed: number, count?: number): AsyncGenerator<FileStore, void>;
 }
