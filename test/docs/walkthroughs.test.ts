@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { buildCommand, COMMAND, temporaryFolder } from '../support/command.ts';
-import { difference, runStep, stepsOf } from '../support/walkthrough.ts';
+import { difference, plainWords, runStep, stepsOf } from '../support/walkthrough.ts';
 import { makeWalkMachine, WALK_MACHINES } from '../support/walkthrough-machines.ts';
 
 const docs = fileURLToPath(new URL('../../docs/walkthroughs/', import.meta.url));
@@ -88,6 +88,20 @@ describe('a page that is no longer true', () => {
     [[...shown, 'and more']],
   ])('is told of %j', (printed) => {
     expect(difference(shown, printed)).toBeDefined();
+  });
+
+  it.each([
+    [
+      `vmdkit scan . --who-uses 'a b/{1..3}.vmdk' "x y"`,
+      ['vmdkit', 'scan', '.', '--who-uses', 'a b/{1..3}.vmdk', 'x y'],
+    ],
+    ['vmdkit scan . | head', undefined],
+    ['vmdkit scan *', undefined],
+    ['vmdkit scan "$HOME"', undefined],
+    ["vmdkit scan a'b'", undefined],
+    ['vmdkit scan \\\n  x', ['vmdkit', 'scan', 'x']],
+  ])('is given to a shell unless it is only words: %s', (command, words) => {
+    expect(plainWords(command)).toEqual(words);
   });
 
   it('is read command by command, with what is shown and the exit code', () => {

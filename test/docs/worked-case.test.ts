@@ -12,6 +12,8 @@ import { makeMailDisk } from '../support/worked-case-files.ts';
 import { makeWorkedCase } from '../support/worked-case.ts';
 
 const page = readFileSync(fileURLToPath(new URL('../../docs/worked-case.md', import.meta.url)), 'utf8');
+/** A slow machine would print lines of progress. */
+const MORE = ['--progress', 'never'];
 let datastore: string;
 let bin: string;
 let scratch: string;
@@ -25,8 +27,7 @@ beforeAll(async () => {
   [datastore, bin, scratch] = [join(folder, 'ds1'), join(folder, 'bin'), join(folder, 'scratch')];
   await mkdir(datastore);
   await mkdir(bin);
-  // A slow machine would print lines of progress.
-  const script = `#!/bin/sh\nexec "${process.execPath}" "${COMMAND}" "$@" --progress never\n`;
+  const script = `#!/bin/sh\nexec "${process.execPath}" "${COMMAND}" "$@" ${MORE.join(' ')}\n`;
   await writeFile(join(bin, 'vmdkit'), script);
   await chmod(join(bin, 'vmdkit'), 0o755);
   await makeWorkedCase(datastore);
@@ -51,7 +52,7 @@ describeWithPeer(PEERS, 'the worked case', (peers) => {
     const steps = stepsOf(page);
     expect(steps.length).toBeGreaterThan(20);
     for (const { line, command, shown, code } of steps) {
-      const ran = await runStep(command, datastore, bin);
+      const ran = await runStep(command, datastore, bin, MORE);
       const at = `worked-case.md, line ${line}: ${command}`;
       expect({ at, differs: difference(shown, ran.lines), code: ran.code }).toEqual({
         at,

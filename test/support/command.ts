@@ -82,14 +82,31 @@ export function runApart(args: readonly string[], options: RunOptions = {}): Pro
 let last: Promise<unknown> = Promise.resolve();
 
 function runHere(args: readonly string[], options: RunOptions): Promise<Outcome> {
-  const running = last.then(() => runMain(args, options));
+  return inTurn(() => runMain(args, options));
+}
+
+/** In this process, with stdout and stderr in one, as a terminal shows them. */
+export function runOnTerminal(args: readonly string[], cwd: string): Promise<{ text: string; code: number }> {
+  const terminal = collector();
+  return inTurn(async () => {
+    const { code } = await runMain(args, { cwd }, terminal, terminal);
+    return { text: terminal.bytes().toString(), code: code! };
+  });
+}
+
+function inTurn<T>(run: () => Promise<T>): Promise<T> {
+  const running = last.then(run);
   last = running.catch(() => {});
   return running;
 }
 
-async function runMain(args: readonly string[], { cwd, input }: RunOptions): Promise<Outcome> {
+async function runMain(
+  args: readonly string[],
+  { cwd, input }: RunOptions,
+  stdout = collector(),
+  stderr = collector(),
+): Promise<Outcome> {
   const { main } = await import('../../src/cli/main.ts');
-  const [stdout, stderr] = [collector(), collector()];
   const stdin = Readable.from(input === undefined ? [] : [Buffer.from(input)], { objectMode: false });
   const folder = process.cwd();
   if (cwd !== undefined) process.chdir(cwd);

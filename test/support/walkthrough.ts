@@ -1,5 +1,6 @@
 // Reads the commands of a walk-through and what it says they print, runs them as a reader would, and holds the one
 // against the other. Rule: what differs from run to run is marked in the text (…) or is of a kind named here.
+import { runOnTerminal } from './command.ts';
 import { spawnApart } from './spawner.ts';
 
 export interface WalkStep {
@@ -61,15 +62,47 @@ export function stepsOf(text: string): WalkStep[] {
   return steps;
 }
 
-/** Runs one command with `folder` in the place of the datastore; `bin` holds `vmdkit`. */
-export async function runStep(command: string, folder: string, bin: string): Promise<WalkRun> {
-  const { stdout, code } = await spawnApart(
-    'bash',
-    ['-c', `exec 2>&1\n${command.replaceAll(DATASTORE, folder)}`],
-    { cwd: folder, env: { ...process.env, PATH: `${bin}:${process.env['PATH']}`, COLUMNS: '200' } },
-  );
-  const text = stdout.replaceAll(folder, DATASTORE);
-  return { code, lines: text === '' ? [] : text.replace(/\n$/, '').split('\n') };
+/**
+ * Runs one command with `folder` in the place of the datastore; `bin` holds `vmdkit`. What is nothing but vmdkit and its
+ * words, with these behind them, runs in this process, all else in a shell.
+ */
+export async function runStep(
+  command: string,
+  folder: string,
+  bin: string,
+  more: readonly string[] = [],
+): Promise<WalkRun> {
+  const placed = command.replaceAll(DATASTORE, folder);
+  const words = plainWords(placed);
+  const { text, code } =
+    words?.[0] === 'vmdkit'
+      ? await runOnTerminal([...words.slice(1), ...more], folder)
+      : await runInShell(placed, folder, bin);
+  const shown = text.replaceAll(folder, DATASTORE);
+  return { code, lines: shown === '' ? [] : shown.replace(/\n$/, '').split('\n') };
+}
+
+async function runInShell(
+  command: string,
+  folder: string,
+  bin: string,
+): Promise<{ text: string; code: number }> {
+  const env = { ...process.env, PATH: `${bin}:${process.env['PATH']}`, COLUMNS: '200' };
+  const { stdout, code } = await spawnApart('bash', ['-c', `exec 2>&1\n${command}`], { cwd: folder, env });
+  return { text: stdout, code };
+}
+
+/** The words of a command in which a shell has nothing to do but to take quotes away; otherwise undefined. */
+export function plainWords(command: string): string[] | undefined {
+  const word = /^(?:([\w.,:/=@%+-]+)|'([^']*)'|"([^"$`\\!]*)")(?: +|$)/;
+  const words: string[] = [];
+  for (let rest = command.replaceAll('\\\n', ' '); rest !== '';) {
+    const found = word.exec(rest);
+    if (found === null) return undefined;
+    words.push(found[1] ?? found[2] ?? found[3]!);
+    rest = rest.slice(found[0].length);
+  }
+  return words;
 }
 
 /** What of the shown lines was not printed, and the other way round; undefined when they agree. */
