@@ -130,7 +130,7 @@ export class StreamGrainJudge {
     const detail = { path: file.path, offset: at };
     let length: number;
     try {
-      length = (await inflateWithin(stored, grainSize * SECTOR_BYTES)).length;
+      length = await inflateWithin(stored, grainSize * SECTOR_BYTES, (inflated) => inflated.length);
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       log.error('GRAIN-ZLIB', detail, () => `grain ${grain} cannot be inflated: ${reason}`);

@@ -102,7 +102,7 @@ async function readGrain(
   const bytes = Buffer.alloc(marker.size);
   await file.readExactly(bytes, at + GRAIN_MARKER_BYTES);
   try {
-    const data = await inflateWithin(bytes, length);
+    const data = await inflateWithin(bytes, length, (inflated) => Buffer.from(inflated));
     const needed = Math.min(length, (capacity - lba) * SECTOR_BYTES);
     if (data.length < needed) return undefined;
     return { index: lba / grainSize, data: data.subarray(0, needed), stored };
