@@ -1,4 +1,5 @@
 // How a chain is opened: as its disks are, and how parents are found and judged.
+import type { Disk } from '../disk/disk.ts';
 import type { OpenOptions } from '../disk/open-options.ts';
 
 /**
@@ -18,6 +19,12 @@ export interface ChainOptions extends OpenOptions {
    * Default false: an error that names both numbers and both files.
    */
   acceptMismatch?: boolean | undefined;
+  /**
+   * Links of another chain that was opened to read with the same options: from the first that this chain stands on, it
+   * goes on with them. They stay that chain's: keep it open as long as this one, and close both. Means nothing to a
+   * chain that is opened to be written.
+   */
+  shared?: readonly Disk[] | undefined;
 }
 
 /** Links that are read; more is damage or an attack (ESXi's own hard stop). */

@@ -11,7 +11,7 @@ import { lostExtent } from '../extent/lost-extent.ts';
 import { printCid, NO_PARENT_CID } from '../format/content-id.ts';
 import { MOST_LINKS, MOST_SUPPORTED_LINKS, type ChainOptions } from './chain-options.ts';
 import { MergedSource, type Chain } from './chain.ts';
-import { findOpenParent } from './find-parent.ts';
+import { findOpenParent, type FoundParent } from './find-parent.ts';
 import { LeafOverBelow } from './leaf-over-below.ts';
 import { assertLeafApart } from './leaf-apart.ts';
 import { LeafWriter, type WritableChain } from './writable-chain.ts';
@@ -37,10 +37,11 @@ export async function openChain(
   if (mode === 'read') {
     const leaf = await openDiskIn(context, place);
     const { links, lost } = await openBelow(context, leaf, options, note);
-    return readingChain(links, findings, lost);
+    const own = links.filter((link) => options.shared?.includes(link) !== true);
+    return { ...readingChain(links, findings, lost), close: () => closeAll(own) };
   }
   const leaf = await openWritableDiskIn(context, place, path);
-  const { links } = await openBelow(context, leaf, options, note);
+  const { links } = await openBelow(context, leaf, { ...options, shared: undefined }, note);
   try {
     await assertLeafApart(context.store, leaf, links.slice(1));
   } catch (error) {
@@ -127,18 +128,32 @@ async function openBelow(
         };
         break;
       }
-      const { place, opened } = found;
-      const parent = await openDiskIn(context, place, opened);
-      links.push(parent);
-      above.set(place.identity, place.path);
-      judgeLink(child, parent, acceptMismatch, note);
+      for (const parent of await linksFrom(found, context, options.shared)) {
+        const over = links[links.length - 1]!;
+        links.push(parent);
+        above.set(parent.identity, parent.path);
+        judgeLink(over, parent, acceptMismatch, note);
+      }
     }
+    if (links.length > MOST_LINKS) throw tooDeep(leaf.path);
   } catch (error) {
-    await closeAll(links);
+    await closeAll(links.filter((link) => options.shared?.includes(link) !== true));
     throw error;
   }
   judgeChain(links, note);
   return { links, lost };
+}
+
+/** The parent that was found, opened; with all below it, where it is open already. */
+async function linksFrom(
+  { place, opened }: FoundParent,
+  context: OpenContext,
+  shared: readonly Disk[] = [],
+): Promise<readonly Disk[]> {
+  const first = shared.findIndex((link) => link.identity === place.identity);
+  if (first < 0) return [await openDiskIn(context, place, opened)];
+  await opened?.file.close();
+  return shared.slice(first);
 }
 
 function judgeLink(child: Disk, parent: Disk, accept: boolean, note: (finding: Finding) => void): void {

@@ -67,7 +67,9 @@ export async function withPair<T>(
 ): Promise<T> {
   const first = await openChain(a.path, 'read', options);
   try {
-    const second = await openChain(b.path, 'read', options);
+    // What both stand on is opened once; not where its own parent is lost, which each chain has to say for itself.
+    const shared = first.lostParent === undefined ? first.links : [];
+    const second = await openChain(b.path, 'read', { ...options, shared });
     try {
       return await work(first, second);
     } finally {
