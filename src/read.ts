@@ -10,6 +10,7 @@ export type { Disk, PlacedExtent } from './disk/disk.ts';
 export type { Extent, ExtentKind } from './extent/extent.ts';
 export type { SectorSource } from './block/sector-source.ts';
 export { sectorRange, type SectorRange } from './block/sector-range.ts';
+export type { GrainColumn, GrainTables } from './block/grain-fold.ts';
 export { RunList, type DataOrigin, type SectorRun, type SectorState } from './block/run-list.ts';
 export { walkRuns, wholeOf } from './block/read-runs.ts';
 export { readBytes } from './block/byte-access.ts';
