@@ -21,7 +21,7 @@ import {
   TABLES_PER_PAGE,
   type SparseDirectory,
 } from './sparse-directory.ts';
-import type { TableEntries } from './table-entries.ts';
+import { rawEntries, type TableEntries } from './table-entries.ts';
 import { TablePages, type PageLoader } from './table-pages.ts';
 
 /** Entries of a table, as every writer known makes them. */
@@ -121,9 +121,35 @@ export class SparseGrains implements GrainMap {
     const end = range.start + range.count;
     while (into.end < end && into.length < MAP_RUN_LIMIT) {
       const page = Math.floor(into.end / (this.entriesPerPage * this.grainSize));
-      const entries = this.pages.peekEntries(page) ?? (await this.pages.entries(page));
-      await this.#addPage(page, entries, end, into);
+      const entries = this.pages.peekEntries(page) ?? (await this.#soundPage(page));
+      if (entries !== undefined) await this.#addEntries(page * this.entriesPerPage, entries, end, into);
+      else await this.#addTable(end, into);
     }
+  }
+
+  /** The entries of a page; undefined when some table of it is damaged. */
+  async #soundPage(page: number): Promise<TableEntries | undefined> {
+    try {
+      return await this.pages.entries(page);
+    } catch (error) {
+      if (error instanceof VmdkError && error.code === 'grain-table-damaged') return undefined;
+      throw error;
+    }
+  }
+
+  /** Adds what one table says: a damaged one must not take the others of its page with it. */
+  async #addTable(end: number, into: RunList): Promise<void> {
+    const perTable = this.header.numGTEsPerGT;
+    const table = Math.floor(into.end / (perTable * this.grainSize));
+    const entries = new Uint32Array(perTable);
+    await this.#readTables(table, 1, this.#sayTable, entries);
+    const stop = Math.min(end, (table + 1) * perTable * this.grainSize);
+    await this.#addEntries(
+      table * perTable,
+      rawEntries(entries, this.header.compressed ? 0 : this.grainSize),
+      stop,
+      into,
+    );
   }
 
   /**
@@ -170,21 +196,22 @@ export class SparseGrains implements GrainMap {
     return [column];
   }
 
-  async #addPage(page: number, entries: TableEntries, end: number, into: RunList): Promise<void> {
+  /** Adds what `entries`, of a page or a table that begins with grain `first`, say up to sector `end`. */
+  async #addEntries(first: number, entries: TableEntries, end: number, into: RunList): Promise<void> {
     const { grainSize, header } = this;
-    const pageStart = page * this.entriesPerPage * grainSize;
-    const pageEnd = Math.min(end, pageStart + this.entriesPerPage * grainSize);
-    const lastEntry = ceilDiv(pageEnd - pageStart, grainSize);
-    let at = Math.floor((into.end - pageStart) / grainSize);
+    const start = first * grainSize;
+    const stop = Math.min(end, start + this.entriesPerPage * grainSize);
+    const lastEntry = ceilDiv(stop - start, grainSize);
+    let at = Math.floor((into.end - start) / grainSize);
     while (at < lastEntry && into.length < MAP_RUN_LIMIT) {
       const stretch = entries.stretchOf(at);
       const entry = entries.entryAt(stretch, at);
-      const grainStart = pageStart + at * grainSize;
+      const grainStart = start + at * grainSize;
       // Grains that follow one another in the file are judged and added together: most of a disk is such stretches.
       let next = entries.endFrom(stretch, at, lastEntry);
       if (entry > ZERO_GRAIN && !this.#isSound(entry, grainStart, next - at)) next = at + 1;
-      const count = Math.min(pageEnd, pageStart + next * grainSize) - into.end;
-      const within = into.end - (pageStart + at * grainSize);
+      const count = Math.min(stop, start + next * grainSize) - into.end;
+      const within = into.end - (start + at * grainSize);
       if (entry === 0) into.addAbsent(count);
       else if (entry === ZERO_GRAIN) this.#addZero(count, into);
       else {
@@ -255,10 +282,11 @@ export class SparseGrains implements GrainMap {
     const into = room ?? new Uint32Array(this.entriesPerPage);
     const first = page * TABLES_PER_PAGE;
     const count = Math.min(TABLES_PER_PAGE, this.directory.entries.length - first);
-    const say = (what: string, offset: number): void => this.#sayOnce('GD-RANGE', what, true, offset);
-    await this.#readTables(first, count, say, into);
+    await this.#readTables(first, count, this.#sayTable, into);
     return into;
   }
+
+  readonly #sayTable = (what: string, offset: number): void => this.#sayOnce('GD-RANGE', what, true, offset);
 
   #readTables(
     first: number,

@@ -116,6 +116,22 @@ describe('a hosted sparse extent', () => {
     expect(await failureOf(read(silent.bytes))).toMatchObject({ code: 'grain-table-damaged' });
   });
 
+  it('reads what is in tables beside one that is damaged', async () => {
+    const capacity = 3 * 16 * 8;
+    const grains = Object.fromEntries([3, 20, 40].map((grain) => [grain, marked('g', grain * 8, 8)]));
+    const { bytes, gd, rgd } = craftMonolithic({ capacity, entriesPerTable: 16, grains });
+    for (const directory of [gd, rgd]) pokeEntry(bytes, directory, 1, 0x7fffffff);
+    const chain = await openChain(DISK, 'read', { fs: storeOf({ [DISK]: bytes }) });
+    for (const grain of [3, 40]) {
+      const content = Buffer.alloc(8 * SECTOR);
+      await chain.read(sectorRange(grain * 8, 8), content);
+      expectSame(content, marked('g', grain * 8, 8));
+    }
+    const lost = chain.read(sectorRange(20 * 8, 8), Buffer.alloc(8 * SECTOR));
+    expect(await failureOf(lost)).toMatchObject({ code: 'grain-table-damaged' });
+    await chain.close();
+  });
+
   it('ignores what stands in the tables behind its last grain', async () => {
     const { bytes, tables, redundantTables, gd } = sample();
     for (const table of [...tables, ...redundantTables]) pokeEntry(bytes, table, 8, 0xfffffff0);
