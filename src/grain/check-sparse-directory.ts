@@ -221,8 +221,11 @@ async function judgeOverlaps(check: ExtentCheck, directories: CheckedDirectories
   });
   for (const overlap of use.overlaps) {
     const { kind, index } = overlap;
+    const copy = copies?.[index] ?? 0;
     const saved =
-      kind === KIND.table ? copies !== undefined && clashing[index] === 1 : kind === KIND.copyTable;
+      kind === KIND.table
+        ? clashing[index] === 1 && copy > ZERO_GRAIN && copy !== UNUSABLE
+        : kind === KIND.copyTable && clashing[index] === 2;
     const offset = entryOffset(directories, kind, index);
     const message = () =>
       `${nameOf(overlap)}, at sector ${overlap.start}, lies over ${nameOf(overlap.other)}`;

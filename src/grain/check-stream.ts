@@ -110,7 +110,17 @@ async function walkTables(
       if (entry !== ZERO_GRAIN) await judge.takeGrain(first + at, entry, zeros !== undefined, take);
       else if (zeros !== undefined && zeros.count++ === 0) zeros.grain = first + at;
     }
+    if (zeros !== undefined) noteSlack(check, judge, entries.subarray(count));
   }
+}
+
+/** `rest`: entries of the last table behind the last grain. */
+function noteSlack({ log, file }: ExtentCheck, judge: StreamGrainJudge, rest: Uint32Array): void {
+  const used = rest.findIndex((entry) => entry !== 0);
+  if (used < 0) return;
+  const detail = { path: file.path, offset: judge.offsetOf(judge.grains + used), repairable: true };
+  const count = rest.reduce((sum, entry) => sum + (entry === 0 ? 0 : 1), 0);
+  log.warning('SLACK', detail, () => `${count} entries behind the last grain of the last table are not zero`);
 }
 
 function noteZeros({ log, file }: ExtentCheck, judge: StreamGrainJudge, { count, grain }: Zeros): void {

@@ -22,7 +22,43 @@ export async function mendStream(mend: ExtentMend): Promise<void> {
     if (offset < (await file.size())) await file.write(Buffer.alloc(SECTOR_BYTES), offset);
     else await makeFooter(mend, header, first);
   }
-  if (hasCode(mend, 'MARKER')) await mendMarkers(mend, header);
+  const directory =
+    hasCode(mend, 'MARKER') || hasCode(mend, 'SLACK') ? await directoryOf(mend, header) : undefined;
+  if (directory === undefined) return;
+  await mendMarkers(mend, header, directory);
+  await clearSlack(mend, header, directory);
+}
+
+interface FoundDirectory {
+  /** Sector that it begins at. */
+  readonly sector: number;
+  /** Sectors of the tables; 0 where there is none. */
+  readonly places: Uint32Array;
+}
+
+async function directoryOf(
+  { file, task }: ExtentMend,
+  header: SparseHeader,
+): Promise<FoundDirectory | undefined> {
+  const check = { file, fileBytes: await file.size(), log: new FindingLog(), deep: false, task };
+  const footer = header.gdOffset === undefined ? await checkFooter(check, header) : { header };
+  const sector = footer?.header.gdOffset;
+  const places = sector === undefined ? undefined : await readEntries(file, sector, shapeOf(header).tables);
+  return sector === undefined || places === undefined ? undefined : { sector, places };
+}
+
+/** Entries behind the last grain of the last table. */
+async function clearSlack(
+  { file, findings }: ExtentMend,
+  header: SparseHeader,
+  { places }: FoundDirectory,
+): Promise<void> {
+  if (!findings.some(({ code }) => code === 'SLACK')) return;
+  const last = shapeOf(header).tables - 1;
+  const place = places[last] ?? 0;
+  const used = ceilDiv(header.capacity, header.grainSize) - last * header.numGTEsPerGT;
+  if (place <= ZERO_GRAIN) return;
+  await file.write(Buffer.alloc((header.numGTEsPerGT - used) * 4), place * SECTOR_BYTES + used * 4);
 }
 
 /** Follows the markers to the grain directory and ends the stream anew behind it. */
@@ -52,19 +88,18 @@ async function makeFooter({ file }: ExtentMend, header: SparseHeader, first: Buf
 }
 
 /** The markers before the directory and the tables, by what the footer and the directory say. */
-async function mendMarkers({ file, findings, task }: ExtentMend, header: SparseHeader): Promise<void> {
-  const check = { file, fileBytes: await file.size(), log: new FindingLog(), deep: false, task };
-  const footer = header.gdOffset === undefined ? await checkFooter(check, header) : { header };
-  const gdOffset = footer?.header.gdOffset;
-  if (gdOffset === undefined) return;
+async function mendMarkers(
+  { file, findings }: ExtentMend,
+  header: SparseHeader,
+  directory: FoundDirectory,
+): Promise<void> {
   const { tables, tableSectors } = shapeOf(header);
-  const entries = await readEntries(file, gdOffset, tables);
-  const places = new Set(entries?.filter((entry) => entry > ZERO_GRAIN));
+  const places = new Set(directory.places.filter((entry) => entry > ZERO_GRAIN));
   for (const { code, offset, repairable } of findings) {
     if (code !== 'MARKER' || !repairable || offset === undefined) continue;
     const behind = offset / SECTOR_BYTES + 1;
     const marker =
-      behind === gdOffset
+      behind === directory.sector
         ? { type: MARKER_TYPE.grainDirectory, val: BigInt(ceilDiv(tables * 4, SECTOR_BYTES)) }
         : places.has(behind)
           ? { type: MARKER_TYPE.grainTable, val: BigInt(tableSectors) }

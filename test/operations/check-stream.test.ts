@@ -57,6 +57,37 @@ it('a stream with its directory in front has none either, with an end mark and w
   expect(await findingsOf({ '/vm/disk.vmdk': bytes }, { deep: true })).toEqual([]);
   const more = Buffer.concat([bytes, Buffer.alloc(GRAIN_BYTES - SECTOR_BYTES)]);
   expect(await findingsOf({ '/vm/disk.vmdk': more })).toEqual([]);
+  const ragged = Buffer.concat([bytes, Buffer.alloc(100)]);
+  expect(await findingsOf({ '/vm/disk.vmdk': ragged })).toEqual(['warning TAIL']);
+});
+
+describe('the header of a stream', () => {
+  const at = (field: Parameters<typeof SparseExtentHeader.offsetOf>[0]): number =>
+    SparseExtentHeader.offsetOf(field);
+  it.each<[string, (image: StreamImage) => void, string]>([
+    ['that was never finished', ({ bytes }) => void bytes.write('kdmv'), 'error HDR-MAGIC'],
+    ['of an unknown version', ({ bytes }) => void bytes.writeUInt32LE(9, at('version')), 'error HDR-VERSION'],
+    ['with unknown flags', ({ bytes }) => void bytes.writeUInt8(0x83, at('flags') + 3), 'error HDR-FLAGS'],
+    ['of impossible grains', ({ bytes }) => void bytes.writeUInt32LE(7, at('grainSize')), 'error HDR-FIELD'],
+    [
+      'that a text-mode transfer went over',
+      ({ bytes }) => void bytes.writeUInt8(0x0a, at('doubleEndLineChar1')),
+      'error NEWLINE',
+    ],
+    [
+      'with the mark of a crash',
+      ({ bytes }) => void bytes.writeUInt8(1, at('uncleanShutdown')),
+      'warning UNCLEAN',
+    ],
+  ])('%s is found', async (_, damage, finding) => {
+    expect(await afterDamage(damage)).toContain(finding);
+  });
+
+  it('of another size than the descriptor says is found', async () => {
+    const damage = ({ bytes }: StreamImage): void =>
+      bytes.set(Buffer.from(bytes.toString('latin1').replace('RW 140800', 'RW 140000'), 'latin1'));
+    expect(await afterDamage(damage)).toEqual(['error CAP']);
+  });
 });
 
 describe('a grain', () => {
@@ -125,6 +156,17 @@ describe('a grain', () => {
     expect(await afterDamage(({ bytes, entryAt }) => void bytes.writeUInt32LE(1, entryAt(2)))).toEqual([
       'error GTE1-FLAG',
     ]);
+  });
+
+  it('behind the last one of the disk is slack', async () => {
+    const damage = ({ bytes, entryAt }: StreamImage) => void bytes.writeUInt32LE(99, entryAt(1100));
+    expect(await afterDamage(damage, { grains: [0, 1030] })).toEqual(['warning SLACK']);
+  });
+
+  it('whose bytes reach into the next one is found', async () => {
+    const damage = ({ bytes, sectorOf }: StreamImage) =>
+      void bytes.writeUInt32LE((sectorOf(3) - sectorOf(0)) * SECTOR_BYTES, sectorOf(0) * SECTOR_BYTES + 8);
+    expect(await afterDamage(damage)).toEqual(['error GRAIN-OVERLAP']);
   });
 
   it('before the one that precedes it is out of order', async () => {
