@@ -17,6 +17,11 @@ export const CHECK: CommandSpec = {
       name: 'fit-cid',
       summary: 'plan: the parent as it is now is known to be the right one; take its CID',
     },
+    {
+      name: 'cut-leaks',
+      summary:
+        'plan: cut off lost space at the end of a sparse file also when it holds data; the record keeps it',
+    },
     { name: 'repair', value: 'FILE', summary: 'carry out the plan in FILE' },
     {
       name: 'undo-record',

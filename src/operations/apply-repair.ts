@@ -58,14 +58,16 @@ export function parseRepairPlan(bytes: Uint8Array, path: string): RepairPlan {
   }
   const plan = json as Partial<RepairPlan> | null;
   if (typeof plan !== 'object' || plan?.schema !== 'vmdkit-repair-plan/v1') return fail('another schema');
-  if (!isContentId(plan['content-id']) || typeof plan['fit-cid'] !== 'boolean') return fail('missing fields');
+  if (!isContentId(plan['content-id'])) return fail('missing fields');
+  for (const field of ['fit-cid', 'cut-leaks'] as const)
+    if (typeof plan[field] !== 'boolean') return fail('missing fields');
   if (typeof plan.filename !== 'string' || !Array.isArray(plan.files)) return fail('missing fields');
   return plan as RepairPlan;
 }
 
 /** Equal for plans that do the same. */
 function planId({ filename, files, ...plan }: RepairPlan): string {
-  const text = JSON.stringify([filename, plan['content-id'], plan['fit-cid'], files]);
+  const text = JSON.stringify([filename, plan['content-id'], plan['fit-cid'], plan['cut-leaks'], files]);
   return createHash('sha256').update(text).digest('hex');
 }
 
@@ -93,6 +95,7 @@ export async function applyRepair(
       const work = await workOutRepair(filename, {
         ...options,
         fitCid: plan['fit-cid'],
+        cutLeaks: plan['cut-leaks'],
         contentId: plan['content-id'],
       });
       if (planId(work.plan) !== planId(plan)) throw planOutdated(filename);

@@ -21,6 +21,11 @@ export interface RepairOptions extends ChainOptions, TaskOptions {
   readonly deep?: boolean | undefined;
   /** The user says that the parent as it is now is the right one: its CID is taken. Default false. */
   readonly fitCid?: boolean | undefined;
+  /**
+   * Cut off lost space at the end of a file also when it holds data, up to 16 MiB of it: the undo record keeps that. Default
+   * false: only zeros are.
+   */
+  readonly cutLeaks?: boolean | undefined;
   /** 32 hex digits for a new content id, should the guest's contents change. Default: drawn anew. */
   readonly contentId?: string | undefined;
 }
@@ -53,6 +58,7 @@ export interface RepairPlan {
   /** Real path of the disk. */
   readonly filename: string;
   readonly 'fit-cid': boolean;
+  readonly 'cut-leaks': boolean;
   /** What the guest sees will be other than before: disks that stand on this one would break. */
   readonly 'changes-content': boolean;
   /** Of a disk whose contents change: 32 hex digits. */
@@ -90,6 +96,7 @@ export async function workOutRepair(path: string, options: RepairOptions): Promi
     schema: 'vmdkit-repair-plan/v1',
     filename: before.filename,
     'fit-cid': options.fitCid ?? false,
+    'cut-leaks': options.cutLeaks ?? false,
     'changes-content': changesContent,
     'content-id': contentId,
     'verdict-before': before.verdict,
@@ -141,7 +148,7 @@ function plannedFile({ path, identity, sizeBefore, sizeAfter, patches }: FileEdi
 
 async function mendLink(
   scratch: ScratchStore,
-  { filename: path, problems }: CheckReport,
+  { filename: path, problems, verdict }: CheckReport,
   options: RepairOptions,
   contentId: string,
 ): Promise<{ changesContent: boolean; files: string[] }> {
@@ -158,9 +165,11 @@ async function mendLink(
     if (await mendCapacity(scratch, path, descriptor, files[0]!, options)) noteContent();
   }
   const { descriptor: now, files: extents } = await filesOfLink(context, path);
+  // A wrong size makes lost space of what is none.
+  const cutLeaks = verdict !== 'sound' ? 'none' : options.cutLeaks === true ? 'all' : 'zeros';
   for (const extent of extents) {
     if (!extent.grains) continue;
-    await mendExtent({ scratch, task: options, noteContent }, extent.path, extent.sectors);
+    await mendExtent({ scratch, task: options, noteContent, cutLeaks }, extent.path, extent.sectors);
   }
   if (now !== undefined && own('CTK')) await dropTracking(scratch, path);
   if (now !== undefined && own('CHAIN-CID') && options.fitCid === true)

@@ -79,7 +79,21 @@ it('refuses a plan of another state, a file in the way, and options that do not 
   expect(refused).toMatchObject({ code: 4, stderr: expect.stringContaining('plan anew') as string });
   expect((await disk()).equals(image.bytes)).toBe(true);
   expect(await run('disk.vmdk', '--plan', 'r', '--undo', 'u')).toMatchObject({ code: 2 });
-  expect(await run('disk.vmdk', '--fit-cid')).toMatchObject({ code: 2 });
+  for (const flag of ['--fit-cid', '--cut-leaks'])
+    expect(await run('disk.vmdk', flag)).toMatchObject({ code: 2 });
+});
+
+it('cuts off lost space with data in it only when told to, and puts that back too', async () => {
+  const leaking = Buffer.concat([sparseImage().bytes, Buffer.alloc(65_536, 9)]);
+  await writeFile(join(folder, 'disk.vmdk'), leaking);
+  const kept = await run('disk.vmdk', '--plan', 'p.json');
+  expect(kept.stdout.toString()).toMatch(/stays: warning LEAK: .*--cut-leaks/);
+  await run('disk.vmdk', '--plan', 'p.json', '--cut-leaks', '--force');
+  expectValid('repair-plan', JSON.parse(await readFile(join(folder, 'p.json'), 'utf8')));
+  expect(await run('disk.vmdk', '--repair', 'p.json')).toMatchObject({ code: 0 });
+  expect((await disk()).length).toBe(leaking.length - 65_536);
+  await run('disk.vmdk', '--undo', 'disk.vmdk.undo');
+  expect((await disk()).equals(leaking)).toBe(true);
 });
 
 it('refuses to change what other disks stand on, and names them', async () => {

@@ -171,6 +171,20 @@ describe('what a repair mends', () => {
       () => stream(({ bytes }) => void bytes.fill(0, bytes.length - 3 * 512)),
     ],
     [
+      'the mark of a crash in a stream',
+      ['UNCLEAN'],
+      () => stream(({ bytes }) => void bytes.writeUInt8(1, at('uncleanShutdown'))),
+    ],
+    [
+      'entries behind the last grain of a stream',
+      ['SLACK'],
+      () => {
+        const image = streamImage([0, 3, 1030]);
+        image.bytes.writeUInt32LE(99, image.entryAt(1103));
+        return { '/vm/disk.vmdk': image.bytes };
+      },
+    ],
+    [
       'markers before a table and the directory',
       ['MARKER', 'MARKER'],
       () =>
@@ -285,6 +299,16 @@ describe('what a repair leaves, and why', () => {
       /nothing proves which size/,
     ],
     [
+      'entries behind the end of the disk, when its size is in doubt',
+      'SLACK',
+      () => {
+        const image = sparseImage([0, 1, 1095]);
+        image.bytes.writeUInt32LE(128 * 1090, at('capacity'));
+        return { '/vm/disk.vmdk': image.bytes };
+      },
+      /size of the disk is in doubt/,
+    ],
+    [
       'a file that was never finished',
       'HDR-MAGIC',
       () => sparse(({ bytes }) => void bytes.write('kdmv')),
@@ -346,6 +370,52 @@ describe('what a repair leaves, and why', () => {
     expect(plan.left.map(({ path, reason }) => [path, reason])).toEqual([
       ['/vm/base.vmdk', expect.stringContaining('a disk below this one')],
     ]);
+  });
+});
+
+describe('lost space at the end of the file', () => {
+  const GRAIN = 128 * SECTOR_BYTES;
+  const withTail = (bytes: Buffer, byte: number): Buffer =>
+    Buffer.concat([bytes, Buffer.alloc(2 * GRAIN, byte)]);
+
+  it('that is zeros is cut off', async () => {
+    const { plan, after } = await mendAndUndo(sparse(({ bytes }) => withTail(bytes, 0)));
+    expect([plan.mended.map(({ code }) => code), plan.left]).toEqual([['LEAK'], []]);
+    expect(plan.files[0]!['size-before'] - plan.files[0]!['size-after']).toBe(2 * GRAIN);
+    expect([plan['changes-content'], after.problems]).toEqual([false, []]);
+  });
+
+  it('that holds data is cut off when the user says so, with the mark of the crash that left it', async () => {
+    const files = (): Files =>
+      sparse(({ bytes }) => {
+        bytes.writeUInt8(1, at('uncleanShutdown'));
+        return withTail(bytes, 7);
+      });
+    const left = (await mendAndUndo(files())).plan.left;
+    expect(left).toMatchObject([{ code: 'LEAK', reason: expect.stringContaining('--cut-leaks') as string }]);
+    const { plan, after } = await mendAndUndo(files(), { cutLeaks: true });
+    expect(plan.mended.map(({ code }) => code)).toEqual(['UNCLEAN', 'LEAK']);
+    expect(after.problems).toEqual([]);
+  });
+
+  it('stays as long as an entry may want it, and then is no lost space', async () => {
+    const lost = sparse((image) => void image.bytes.writeUInt32LE(0, image.entryAt(700)));
+    const { plan, after } = await mendAndUndo(lost, { cutLeaks: true });
+    expect(plan.mended.map(({ code }) => code)).toEqual(['RGD-DIFF']);
+    expect(after).toMatchObject({ problems: [], 'leaked-bytes': 0 });
+  });
+
+  it('is not cut by the word of a wrong header, nor between grains, nor where it is too much', async () => {
+    const image = sparseImage([0, 1, 1095]);
+    image.bytes.writeUInt32LE(128 * 1090, at('capacity'));
+    const small = { '/vm/disk.vmdk': image.bytes };
+    const between = sparse((image) => setBoth(image, 5, 0));
+    const large = sparse(({ bytes }) => Buffer.concat([bytes, Buffer.alloc(17 << 20, 1)]));
+    for (const files of [small, between, large]) {
+      const { plan } = await mendAndUndo(files, { cutLeaks: true });
+      expect(plan.files).toEqual([]);
+      expect(plan.left.map(({ code }) => code)).toContain('LEAK');
+    }
   });
 });
 

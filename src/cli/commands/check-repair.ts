@@ -27,8 +27,9 @@ const WAYS = ['plan', 'repair', 'undo'] as const;
 function assertOneWay(args: Arguments): void {
   const given = WAYS.filter((name) => args.text(name) !== undefined);
   if (given.length > 1) throw usageError(`--${given[0]} and --${given[1]} do not go together`);
-  if (args.flag('fit-cid') && given[0] !== 'plan')
-    throw usageError('--fit-cid goes with --plan', 'What a plan decided is carried out with it.');
+  for (const name of ['fit-cid', 'cut-leaks'] as const)
+    if (args.flag(name) && given[0] !== 'plan')
+      throw usageError(`--${name} goes with --plan`, 'What a plan decided is carried out with it.');
   if (args.text('undo-record') !== undefined && given[0] !== 'repair')
     throw usageError('--undo-record goes with --repair');
 }
@@ -90,7 +91,12 @@ async function runPlan(args: Arguments, context: CommandContext, file: string): 
     await readPlan(file, context);
   }
   const options = await chainOptionsOf(args, context);
-  const wanted = { chain: args.flag('chain'), deep: args.flag('deep'), fitCid: args.flag('fit-cid') };
+  const wanted = {
+    chain: args.flag('chain'),
+    deep: args.flag('deep'),
+    fitCid: args.flag('fit-cid'),
+    cutLeaks: args.flag('cut-leaks'),
+  };
   const plan = await context.withProgress((task) =>
     planRepair(args.operand('DISK'), { ...options, ...wanted, ...task }),
   );

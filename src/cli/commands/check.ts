@@ -9,7 +9,7 @@ import { plural, sizeText } from '../numbers.ts';
 import type { Paint } from '../output.ts';
 import { shownPath } from '../shown-path.ts';
 
-const REPAIR_OPTIONS = ['plan', 'repair', 'undo', 'fit-cid', 'undo-record'] as const;
+const REPAIR_OPTIONS = ['plan', 'repair', 'undo', 'fit-cid', 'cut-leaks', 'undo-record'] as const;
 /** Findings shown of one code, unless --verbose asks for all. */
 const SHOWN_PER_CODE = 10;
 const SEVERITIES = ['error', 'warning', 'info'] as const;
