@@ -6,7 +6,7 @@ import { leafOf, run } from './images.js';
 import { makeMachine } from './machine.js';
 import { seeded } from './seeded.js';
 import { servedCases } from './serving.js';
-import { commit, compact } from './upkeep.js';
+import { commit, compact, writes } from './upkeep.js';
 
 const job = fileURLToPath(new URL('job.js', import.meta.url));
 const command = fileURLToPath(new URL('../bin/vmdkit.js', import.meta.url));
@@ -75,6 +75,8 @@ export function benchCases(folder, sizeMiB) {
     conversion(folder, 'a chain of 32 to raw', leafOf(folder, 32), 'raw', 4),
     fromRaw(folder, 1),
     ...streams(folder),
+    writes(folder, sizeMiB, 1, 5),
+    writes(folder, sizeMiB, 32, 10),
     commit(folder, 1),
     compact(folder, 1),
     clones(folder, 1, 0),

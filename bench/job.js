@@ -5,6 +5,7 @@ import { copySectors, createNodeFileStore, openChain } from '../dist/read.js';
 import { seeded } from './seeded.js';
 
 const READS = 10_000;
+const WRITES = 5_000;
 const [job, path, ...more] = process.argv.slice(2);
 if (job === 'convert') {
   const [target, type, from] = more;
@@ -19,6 +20,20 @@ if (job === 'sha256') {
   const piece = Buffer.alloc(1 << 20, 1);
   for (let left = Number(path); left > 0; left -= piece.length) hash.update(piece.subarray(0, left));
   hash.digest();
+  process.exit();
+}
+if (job === 'write') {
+  // 4 KiB each, into grains that the leaf mostly lacks; durable once, at the end.
+  const { openChain: openLibraryChain } = await import('../dist/index.js');
+  const fs = createNodeFileStore({ reads: 'sync', lookUps: 'sync' });
+  const chain = await openLibraryChain(path, 'update', { fs });
+  const random = seeded(9);
+  const data = Buffer.alloc(4096, 0x5a);
+  for (let count = 0; count < WRITES; count++) {
+    await chain.write(Math.floor(random() * Math.floor(chain.capacity / 8)) * 8, data);
+  }
+  await chain.flush();
+  await chain.close();
   process.exit();
 }
 // One job in a process of its own: nothing else waits while a read blocks.
