@@ -28,6 +28,7 @@ const PACKAGES = {
   fls: 'sleuthkit',
   icat: 'sleuthkit',
   istat: 'sleuthkit',
+  tsk_recover: 'sleuthkit',
   'mkfs.fat': 'dosfstools',
   mcopy: 'mtools',
   hexdump: 'bsdextrautils',
