@@ -5,7 +5,7 @@ import { wholeOf } from '../../src/block/read-runs.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { openExports } from '../../src/serve/exports.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
-import { filesBelow } from '../support/memory-copy.ts';
+import { hashesBelow } from '../support/clone-bench.ts';
 import { requestBytes, type Chunk, type NbdClient, type RequestFields } from '../support/nbd-client.ts';
 import { serveSmallChain, until, type Serving } from '../support/serving.ts';
 import { CHAIN_BYTES } from '../support/small-chain.ts';
@@ -19,7 +19,7 @@ const KIB = 1 << 10;
 
 let serving: Serving;
 let client: NbdClient;
-let before: Record<string, Uint8Array>;
+let before: Record<string, string>;
 
 async function start(options: Parameters<typeof serveSmallChain>[0]): Promise<void> {
   serving = await serveSmallChain(options);
@@ -29,9 +29,10 @@ async function start(options: Parameters<typeof serveSmallChain>[0]): Promise<vo
 beforeEach(() => start({ overlay: 'temporary' }));
 afterEach(() => serving.close());
 
-async function chainFiles(store: FileStore): Promise<Record<string, Uint8Array>> {
-  const files = await filesBelow(store, '/');
-  return Object.fromEntries(Object.entries(files).filter(([path]) => /^\/(?:leaf|mid|base)/.test(path)));
+/** SHA-256 of the files of the chain. */
+async function chainFiles(store: FileStore): Promise<Record<string, string>> {
+  const hashes = Object.entries(await hashesBelow(store, '/'));
+  return Object.fromEntries(hashes.filter(([path]) => /^\/(?:leaf|mid|base)/.test(path)));
 }
 
 async function done(fields: RequestFields): Promise<void> {
