@@ -86,7 +86,7 @@ describe('vmdkit remove', () => {
     expect((await run('evil/evil.vmx')).code).toBe(0);
     expect((await readdir(join(cwd, 'evil'))).sort()).toEqual(['disk.vmdk', 'folder']);
     expect(await readdir(join(cwd, 'golden'))).toHaveLength(6);
-    expect(await readFile(join(cwd, 'golden/golden.vmdk'))).toEqual(before);
+    expect((await readFile(join(cwd, 'golden/golden.vmdk'))).equals(before)).toBe(true);
   });
 
   it.each([

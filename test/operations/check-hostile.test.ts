@@ -5,6 +5,7 @@ import { sectorRange } from '../../src/block/sector-range.ts';
 import { openDisk } from '../../src/disk/open-disk.ts';
 import { SECTOR_BYTES } from '../../src/core/units.ts';
 import { SparseExtentHeader } from '../../src/format/sparse-header.ts';
+import { encodeTable } from '../../src/format/tables.ts';
 import { KEPT_PER_CODE } from '../../src/grain/check-findings.ts';
 import { checkDisk } from '../../src/operations/check-disk.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
@@ -67,8 +68,7 @@ it('a directory of millions of entries that all name one table reads that table 
   bytes.writeBigUInt64LE(BigInt(capacity), at('capacity'));
   bytes.writeUInt32LE(1, at('flags'));
   bytes.writeUInt32LE(200, at('gdOffset'));
-  const directory = Buffer.alloc(tables * 4);
-  for (let table = 0; table < tables; table++) directory.writeUInt32LE(layout.gdOffset + 4, table * 4);
+  const directory = encodeTable(new Uint32Array(tables).fill(layout.gdOffset + 4));
   const fs = createMemoryFileStore({ '/vm/disk.vmdk': bytes });
   const { reads } = await spiedReads(fs, async (spied) => {
     const file = await fs.open('/vm/disk.vmdk', 'update');

@@ -56,16 +56,28 @@ export interface SparseImage {
   readonly sectorOf: Place;
 }
 
+/** In sectors. */
+interface ImageShape {
+  readonly grainSize?: number;
+  /** 1,100 grains unless given. */
+  readonly capacity?: number;
+}
+
+function shapeOf({ grainSize = 128, capacity = grainSize * 1100 }: ImageShape): Required<ImageShape> {
+  return { grainSize, capacity };
+}
+
 /** A monolithicSparse disk of two grain tables and a bit, with `grains` allocated in that order. */
 export function sparseImage(
   grains: readonly number[] = [0, 1, 5, 700],
-  { capacity = 128 * 1100, grainSize = 128, more = {} as Partial<NewDescriptor> } = {},
+  { more = {}, ...shape }: ImageShape & { readonly more?: Partial<NewDescriptor> } = {},
 ): SparseImage {
+  const { grainSize, capacity } = shapeOf(shape);
   const layout = layOutSparse(capacity, grainSize, 20);
   const descriptor = descriptorFor('monolithicSparse', capacity, 'SPARSE', 'disk.vmdk', more);
   const stored = grains.map((grain) => filledGrain(grain, grainSize));
-  const shape = { capacity, grainSize, descriptorSectors: 20, redundant: true };
-  const image = sparse({ ...shape, descriptor, grains: stored });
+  const facts = { capacity, grainSize, descriptorSectors: 20, redundant: true };
+  const image = sparse({ ...facts, descriptor, grains: stored });
   return {
     bytes: bytesOf(image),
     layout,
@@ -93,18 +105,17 @@ export interface StreamImage {
   readonly header: SparseHeader;
 }
 
-const STREAM_GRAIN = 128;
-
 /** A streamOptimized disk in the layout with a footer, as VMware exports it. */
 export function streamImage(
   grains: readonly number[] = [0, 3, 512, 515],
-  capacity = 128 * 1100,
+  shape: ImageShape = {},
 ): StreamImage {
+  const { grainSize, capacity } = shapeOf(shape);
   const image = stream({
     capacity,
-    grainSize: STREAM_GRAIN,
+    grainSize,
     descriptor: descriptorFor('streamOptimized', capacity, 'SPARSE', 'disk.vmdk'),
-    grains: grains.map((grain) => filledGrain(grain, STREAM_GRAIN)),
+    grains: grains.map((grain) => filledGrain(grain, grainSize)),
     layout: 'footer',
   });
   const bytes = bytesOf(image);
@@ -113,13 +124,10 @@ export function streamImage(
 }
 
 /** A grain as a stream stores it: marker, zlib. */
-export function storedGrain(
-  grain: number,
-  content = Buffer.alloc(STREAM_GRAIN * SECTOR_BYTES, grain + 1),
-): Buffer {
+export function storedGrain(grain: number, content = Buffer.alloc(128 * SECTOR_BYTES, grain + 1)): Buffer {
   const stored = deflateSync(content);
   const head = Buffer.alloc(12);
-  head.writeBigUInt64LE(BigInt(grain * STREAM_GRAIN));
+  head.writeBigUInt64LE(BigInt(grain * 128));
   head.writeUInt32LE(stored.length, 8);
   return Buffer.concat([head, stored]);
 }

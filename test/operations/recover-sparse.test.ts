@@ -30,6 +30,8 @@ async function recover(files: Files, options: RecoverOptions = {}) {
 }
 
 type Image = ReturnType<typeof sparseImage>;
+/** Small grains: the disk is read whole, and three tables are few MiB. */
+const SMALL = { grainSize: 8 };
 const wipeDirectory = ({ bytes, layout }: Image): void =>
   void bytes.fill(0, layout.gdOffset * 512, layout.gdOffset * 512 + 512);
 const wipeText = ({ bytes }: Image): void => void bytes.fill(0, 512, 21 * 512);
@@ -46,7 +48,7 @@ it.each<[string, (image: Image) => void, number]>([
     2,
   ],
 ])('lost its %s', async (_, damage, unknown) => {
-  const image = sparseImage();
+  const image = sparseImage(undefined, SMALL);
   const before = await contents(
     createMemoryFileStore({ '/vm/disk.vmdk': Buffer.from(image.bytes) }),
     '/vm/disk.vmdk',
@@ -61,7 +63,7 @@ it.each<[string, (image: Image) => void, number]>([
 });
 
 it('lost its text above a parent, which is named', async () => {
-  const image = sparseImage();
+  const image = sparseImage(undefined, SMALL);
   wipeText(image);
   const capacity = Number(image.layout.capacity);
   const base = {
@@ -77,7 +79,7 @@ it('lost its text above a parent, which is named', async () => {
 });
 
 it('lost both copies of a table: what stays is listed', async () => {
-  const image = sparseImage();
+  const image = sparseImage(undefined, SMALL);
   image.bytes.writeUInt32LE(0x7fffffff, image.layout.gdOffset * 512);
   image.bytes.writeUInt32LE(0x7fffffff, image.layout.rgdOffset * 512);
   image.bytes.fill(0xff, image.entryAt(0), image.entryAt(512));
@@ -88,10 +90,13 @@ it('lost both copies of a table: what stays is listed', async () => {
 });
 
 it('a stream becomes a disk when it is to be called one', async () => {
-  const image = streamImage();
+  const image = streamImage(undefined, SMALL);
   const files = { '/vm/disk.vmdk': image.bytes.subarray(0, image.directory * 512) };
   const { fs, report } = await recover(files);
   expect(report).toMatchObject({ made: 'disk', 'create-type': 'monolithicSparse', lost: [] });
-  const before = await contents(createMemoryFileStore({ '/vm/s.vmdk': streamImage().bytes }), '/vm/s.vmdk');
+  const before = await contents(
+    createMemoryFileStore({ '/vm/s.vmdk': streamImage(undefined, SMALL).bytes }),
+    '/vm/s.vmdk',
+  );
   expect((await contents(fs, '/vm/new.vmdk')).equals(before)).toBe(true);
 });

@@ -13,6 +13,9 @@ import { CID, cowdImage, descriptorFor, seSparseImage, sparseImage, streamImage 
 import { expectHolds, type Files } from './repair-bench.ts';
 
 const DST = '/vm/disk.vmdk';
+/** Of streams that are read whole, in sectors: small, so that three tables are few MiB. */
+const GRAIN = 8;
+const GRAIN_BYTES = GRAIN * 512;
 /** A part of a split disk: no room for a text in it. */
 const bare = (): Buffer => {
   const { bytes: image } = sparseImage();
@@ -126,7 +129,7 @@ it('refuses what it would have to invent', async () => {
 /** What the sound stream holds. */
 async function contents(): Promise<Buffer> {
   const chain = await openChain('/vm/s.vmdk', 'read', {
-    fs: createMemoryFileStore({ '/vm/s.vmdk': streamImage().bytes }),
+    fs: createMemoryFileStore({ '/vm/s.vmdk': streamImage(undefined, { grainSize: GRAIN }).bytes }),
   });
   const data = Buffer.alloc(chain.capacity * 512);
   await readBytes(chain, bytes(0), data);
@@ -145,31 +148,31 @@ async function saved(stream: Buffer) {
 }
 
 it('saves a stream whose directory and footer are gone, whole', async () => {
-  const image = streamImage();
+  const image = streamImage(undefined, { grainSize: GRAIN });
   const { lost, data } = await saved(image.bytes.subarray(0, image.directory * 512));
   expect(lost).toEqual([]);
   expect(data.equals(await contents())).toBe(true);
 });
 
 it('saves a stream that was cut short up to there, and lists the rest', async () => {
-  const image = streamImage();
-  const { lost, data } = await saved(image.bytes.subarray(0, image.sectorOf(515) * 512 + 40));
+  const image = streamImage(undefined, { grainSize: GRAIN });
+  const { lost, data } = await saved(image.bytes.subarray(0, image.sectorOf(515) * 512 + 20));
   expect(lost).toEqual([
-    { what: expect.stringContaining('cut short') as string, start: 513 * 128, count: (1100 - 513) * 128 },
+    { what: expect.stringContaining('cut short') as string, start: 513 * GRAIN, count: (1100 - 513) * GRAIN },
   ]);
   const whole = await contents();
-  const end = 513 * 65536;
+  const end = 513 * GRAIN_BYTES;
   expect(data.subarray(0, end).equals(whole.subarray(0, end))).toBe(true);
   expect(data.subarray(end).every((byte) => byte === 0)).toBe(true);
 });
 
 it('goes on behind a damaged grain, and lists what may be missing', async () => {
-  const image = streamImage();
+  const image = streamImage(undefined, { grainSize: GRAIN });
   image.bytes.fill(0xee, image.sectorOf(3) * 512 + 20, image.sectorOf(3) * 512 + 60);
   const { lost, data } = await saved(image.bytes);
   expect(lost).toEqual([
-    { what: expect.stringContaining('cannot be read') as string, start: 128, count: 511 * 128 },
+    { what: expect.stringContaining('cannot be read') as string, start: GRAIN, count: 511 * GRAIN },
   ]);
   const whole = await contents();
-  expect(data.subarray(512 * 65536).equals(whole.subarray(512 * 65536))).toBe(true);
+  expect(data.subarray(512 * GRAIN_BYTES).equals(whole.subarray(512 * GRAIN_BYTES))).toBe(true);
 });
