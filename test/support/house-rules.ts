@@ -1,7 +1,7 @@
 // The walls of the house as functions: each reads source files as text and returns the offences it finds.
 // They never throw and never touch the disk, so that test/house.test.ts can try them on made-up sources.
 import { posix } from 'node:path';
-import { splitSource } from './split-source.ts';
+import { splitSource, type SplitSource } from './split-source.ts';
 
 export interface SourceFile {
   /** From the root of the project, with forward slashes: `src/core/units.ts`. */
@@ -128,7 +128,7 @@ export const network: Rule = (files) =>
     .flatMap((file) =>
       matches(
         file,
-        splitSource(file.text).code,
+        splitOf(file).code,
         FETCH,
         ([call]) => `calls ${call.replace(/\s*\($/, '')}, which belongs only in src/storage/remote-client.ts`,
       ),
@@ -145,7 +145,7 @@ export const fileLength: Rule = (files) =>
 /** A barrel for each entry of the package and no other, named exports, no enums, and nothing inherits but errors. */
 export const exportsAndClasses: Rule = (files) =>
   files.flatMap((file) => {
-    const { code } = splitSource(file.text);
+    const { code } = splitOf(file);
     const barrel = BARRELS.some((name) => file.path === `src/${name}`)
       ? []
       : matches(
@@ -168,12 +168,7 @@ export const exportsAndClasses: Rule = (files) =>
 export const finished: Rule = (files) =>
   files.flatMap((file) => [
     ...matches(file, file.text, UNFINISHED, ([word]) => `says ${word}`),
-    ...matches(
-      file,
-      splitSource(file.text).code,
-      SWITCHED_OFF,
-      ([call]) => `switches tests off with ${call}`,
-    ),
+    ...matches(file, splitOf(file).code, SWITCHED_OFF, ([call]) => `switches tests off with ${call}`),
   ]);
 
 /** Bytes of an on-disk structure are taken apart and put together in format/ alone. */
@@ -181,7 +176,7 @@ export const rawAccess: Rule = (files) =>
   files
     .filter((file) => !file.path.startsWith('src/format/'))
     .flatMap((file) =>
-      matches(file, splitSource(file.text).code, RAW_ACCESS, ([call]) => `uses ${call} outside src/format/`),
+      matches(file, splitOf(file).code, RAW_ACCESS, ([call]) => `uses ${call} outside src/format/`),
     );
 
 /** A file opens with one to six lines of comment that say what it is. */
@@ -205,9 +200,18 @@ function openingLines(text: string): number {
   return comment.split('\n').filter((line) => /[^\s/*]/.test(line)).length;
 }
 
+/** Every rule asks for the same files. */
+const splits = new WeakMap<SourceFile, SplitSource>();
+
+function splitOf(file: SourceFile): SplitSource {
+  const split = splits.get(file) ?? splitSource(file.text);
+  splits.set(file, split);
+  return split;
+}
+
 /** Every import of a file; `target` is the file it leads to when the specifier is relative. */
 function importsOf(file: SourceFile): { specifier: string; target: string | undefined; at: number }[] {
-  const { code, codeAndStrings } = splitSource(file.text);
+  const { code, codeAndStrings } = splitOf(file);
   return [STATIC_IMPORT, DYNAMIC_IMPORT].flatMap((pattern) =>
     [...codeAndStrings.matchAll(pattern)]
       .filter(({ 0: found, index }) => {
