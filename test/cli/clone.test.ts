@@ -64,7 +64,7 @@ describe('vmdkit clone', () => {
       expect.stringMatching(/golden-clone-03/),
       '',
       expect.stringMatching(
-        /^3 clones of golden\/golden\.vmdk \(1 MiB, .* occupied\): 3 files, 36 KiB needed$/,
+        /^3 clones of golden\/golden\.vmdk \(256 KiB, .* occupied\): 3 files, 36 KiB needed$/,
       ),
     ]);
     expect(stdout).toMatch(/^saved: .* against copies of what the bases occupy, .* of full size$/m);

@@ -1,5 +1,6 @@
 // One delta over one base, the one made by us and the other by QEMU: every type of delta over every type of base.
-import { afterEach, beforeEach, describe, it } from 'vitest';
+import { cp } from 'node:fs/promises';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, it } from 'vitest';
 import { bytes } from '../../src/core/units.ts';
 import { createDelta } from '../../src/operations/create-delta.ts';
 import { createDisk } from '../../src/operations/create-disk.ts';
@@ -37,24 +38,33 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a chain of two', ({ 'qemu-img': qemu,
   });
   afterEach(() => images.close());
 
-  async function qemuBase(name: string, type: string, seed: number): Promise<Buffer> {
-    const source = type === 'streamOptimized' ? 'source.vmdk' : name;
-    await images.create(source, {
+  async function qemuBase(within: QemuImages, type: string): Promise<Buffer> {
+    const source = type === 'streamOptimized' ? 'source.vmdk' : 'base.vmdk';
+    await within.create(source, {
       size: SIZE,
       subformat: type === 'streamOptimized' ? 'monolithicSparse' : type,
     });
-    const work = randomWork(seed, SIZE, 16);
-    await images.apply(source, work);
-    if (source !== name) await images.convert(source, name, type);
+    const work = randomWork(8000, SIZE, 16);
+    await within.apply(source, work);
+    if (source !== 'base.vmdk') await within.convert(source, 'base.vmdk', type);
     const model = Buffer.alloc(SIZE);
     applyToModel(model, work);
     return model;
   }
 
   describe.each(QEMU_BASES)('of our deltas over a %s base by QEMU', (base) => {
+    let start: QemuImages;
+    let content: Buffer;
+    beforeAll(async () => {
+      start = await QemuImages.open(qemu, io);
+      content = await qemuBase(start, base);
+    });
+    afterAll(() => start.close());
+
     // QEMU destroys ESX deltas when it writes to them (peers of ours do not write them at all): here it only reads.
     it.each(OUR_DELTAS)('reads back equal in QEMU, written by us: %o', async (delta) => {
-      const model = await qemuBase('base.vmdk', base, 8000);
+      const model = Buffer.from(content);
+      await cp(start.folder, images.folder, { recursive: true });
       await createDelta(images.path('leaf.vmdk'), images.path('base.vmdk'), delta);
       for (let round = 0; round < 2; round++) {
         const work = randomWork(8010 + round, SIZE, 14, 3);

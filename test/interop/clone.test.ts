@@ -1,8 +1,8 @@
 // Linked clones as QEMU sees them: every one opens, reads as its base does, byte for byte, and is written apart.
 import { createHash } from 'node:crypto';
-import { mkdir, readFile, stat } from 'node:fs/promises';
+import { cp, mkdir, readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { createDelta } from '../../src/operations/create-delta.ts';
 import { NEW_DELTA_TYPES } from '../../src/operations/plan-delta.ts';
 import { cloned, hashesBelow } from '../support/clone-bench.ts';
@@ -13,16 +13,21 @@ import { applyToModel, MIB, QemuImages, randomWork, readByUs } from '../support/
 const SIZE = MIB + 512 * 7;
 
 describeWithPeer(['qemu-img', 'qemu-io'], 'linked clones', ({ 'qemu-img': qemu, 'qemu-io': io }) => {
+  let start: QemuImages;
   let images: QemuImages;
-  let model: Buffer;
+  const model = Buffer.alloc(SIZE);
+  beforeAll(async () => {
+    start = await QemuImages.open(qemu, io);
+    await mkdir(start.path('golden'));
+    await start.create('golden/golden.vmdk', { size: SIZE });
+    const work = randomWork(11, SIZE, 40);
+    await start.apply('golden/golden.vmdk', work);
+    applyToModel(model, work);
+  });
+  afterAll(() => start.close());
   beforeEach(async () => {
     images = await QemuImages.open(qemu, io);
-    await mkdir(images.path('golden'));
-    await images.create('golden/golden.vmdk', { size: SIZE });
-    const work = randomWork(11, SIZE, 40);
-    await images.apply('golden/golden.vmdk', work);
-    model = Buffer.alloc(SIZE);
-    applyToModel(model, work);
+    await cp(start.folder, images.folder, { recursive: true });
   });
   afterEach(() => images.close());
 
@@ -32,8 +37,8 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'linked clones', ({ 'qemu-img': qemu, 
     for (const hint of ['relative', 'absolute'] as const) {
       it(`of type ${type} with ${hint} hints equal their base by hash`, async () => {
         const bases = [images.path('golden/golden.vmdk')];
-        const made = await cloned({ bases, into: images.folder, count: 3, type, hint }, {});
-        const lab = await cloned({ bases, into: images.path('lab'), count: 2, type, hint }, {});
+        const made = await cloned({ bases, into: images.folder, count: 2, type, hint }, {});
+        const lab = await cloned({ bases, into: images.path('lab'), count: 1, type, hint }, {});
         const wanted = sha256(model);
         for (const { path } of [...made, ...lab]) {
           expect(sha256(await images.raw(inFolder(path!))), path).toBe(wanted);

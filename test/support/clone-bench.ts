@@ -11,10 +11,10 @@ import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { hashFile, pattern } from './chain-model.ts';
 import { fillBytes, placeFixture } from './fixture-disks.ts';
 
-export const BASE_BYTES = 1 << 20;
+export const BASE_BYTES = 1 << 18;
 export const BASE_CONTENT = pattern(256 * 512, 5);
 
-/** A disk of 1 MiB whose first 128 KiB say where they came from; its folder must exist. */
+/** A disk of 256 KiB whose first 128 KiB say where they came from; its folder must exist. */
 export async function makeBase(fs: FileStore | undefined, path: string, type?: string): Promise<void> {
   const writes = [fillBytes(0, BASE_CONTENT)];
   const createType = type === undefined ? {} : { createType: type };

@@ -308,11 +308,13 @@ export class QemuImages {
     expect({ stdout: stdout.trim(), code }).toEqual({ stdout: 'Images are identical.', code: 0 });
   }
 
-  /** Proves that QEMU and we read `name` as `model`, and agree on its map. */
-  async expectAgreement(name: string, model: Buffer, options: ChainOptions = {}): Promise<void> {
+  /** Proves that QEMU and we read `name` as `model`, and agree on its map, which it gives. */
+  async expectAgreement(name: string, model: Buffer, options: ChainOptions = {}): Promise<QemuRun[]> {
     expectSameContent(await this.raw(name), model, `${name} as QEMU reads it`);
     expectSameContent(await readByUs(this.path(name), options), model, `${name} as we read it`);
-    await expectSameMap(this.path(name), await this.map(name), options);
+    const runs = await this.map(name);
+    await expectSameMap(this.path(name), runs, options);
+    return runs;
   }
 
   close(): Promise<void> {
