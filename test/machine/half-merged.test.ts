@@ -14,6 +14,7 @@ import { consolidateDisk } from '../../src/machine/consolidate-disk.ts';
 import { consolidateSnapshots } from '../../src/machine/consolidate-machine.ts';
 import { rewriteDescriptor } from '../../src/machine/descriptor-change.ts';
 import type { MachineCloneRequest } from '../../src/machine/machine-clone-types.ts';
+import { setGuard } from '../../src/machine/guard.ts';
 import { openMachine } from '../../src/machine/open-machine.ts';
 import { promoteDisk } from '../../src/machine/promote-disk.ts';
 import { rebaseDisk } from '../../src/machine/rebase-disk.ts';
@@ -143,6 +144,10 @@ describe('a disk that is half merged', () => {
       await expectRefused(fs, '/t', () => change(path()), 'half-merged', ...names);
     });
   }
+
+  it('is nothing to be guarded: its contents are to change', async () => {
+    await expectRefused(fs, '/t', () => setGuard(at.half, { fs, force: true }), 'half-merged', at.half);
+  });
 
   it('is copied as it is when that is asked for: convert --salvage', async () => {
     await convertDisk(at.half, '/t/a/new.vmdk', { fs, type: 'monolithicSparse', salvage: true });
