@@ -198,7 +198,7 @@ export class RunList implements Iterable<SectorRun> {
       this.end += count;
       return;
     }
-    if (this.length === this.#tags.length) this.reserve(Math.max(8, this.length));
+    if (this.length === this.#tags.length) this.reserve(8);
     const index = this.length++;
     this.#numbers[index * NUMBERS] = this.end;
     this.#numbers[index * NUMBERS + OFFSET] = offset;
@@ -215,8 +215,8 @@ export class RunList implements Iterable<SectorRun> {
 
   /** Makes room for `more` runs at once: growing by and by costs copies. */
   reserve(more: number): void {
-    const room = this.length + more;
-    if (room <= this.#tags.length) return;
+    if (this.length + more <= this.#tags.length) return;
+    const room = Math.max(this.length + more, this.#tags.length * 2);
     const numbers = new Float64Array(room * NUMBERS);
     numbers.set(this.#numbers);
     this.#numbers = numbers;
