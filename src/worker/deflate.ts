@@ -37,9 +37,11 @@ class Compressor {
     return new Promise((resolve, reject) => {
       this.#fail = reject;
       this.#zlib.write(data, () => {
-        const stream = this.#zlib.read() as Buffer;
+        // A read gives all that there is, or one buffer of it: that depends on Node.
+        const parts: Buffer[] = [];
+        for (let part; (part = this.#zlib.read() as Buffer | null) !== null;) parts.push(part);
         this.#zlib.reset();
-        resolve(stream);
+        resolve(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
       });
     });
   }
