@@ -28,7 +28,7 @@ import type { DiskPlan } from './disk-plan.ts';
 import { fillDisk, USUAL_LEVEL, type FilledFile } from './fill-disk.ts';
 import { hintNotes, parentHintFor, type HintStyle } from './parent-hint.ts';
 import { namesOf, planConversion, type ConversionShape } from './plan-conversion.ts';
-import { makeStaged, settleStages } from './staged-files.ts';
+import { makeStaged } from './staged-files.ts';
 
 export interface ConvertOptions extends ConversionShape, ChainOptions, TaskOptions {
   /** What the source is: a disk (`vmdk`) unless told. */
@@ -70,9 +70,7 @@ export async function convertDisk(
   options: ConvertOptions = {},
 ): Promise<ConvertedDisk> {
   const { from = 'vmdk', signal, onProgress } = options;
-  const folder = posix.dirname(target);
-  await settleStages(storeFor(options.fs), folder);
-  const spool = { folder, signal, onProgress };
+  const spool = { folder: posix.dirname(target), signal, onProgress };
   const opened = await openSource(source, from, readingOptions(options), spool);
   try {
     return await convertOpened(opened, target, options);

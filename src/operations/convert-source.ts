@@ -13,7 +13,7 @@ import { roundUp, SECTOR_BYTES, sectors } from '../core/units.ts';
 import { openFlatExtent } from '../extent/flat-extent.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
-import { openStage, removeStage, settleStages } from './staged-files.ts';
+import { openStage, removeStage, clearStages } from './staged-files.ts';
 
 export type SourceFormat = 'vmdk' | 'raw';
 
@@ -80,7 +80,7 @@ async function openSpooled(
   options: ChainOptions,
   spool: SpoolPlace,
 ): Promise<ConvertSource> {
-  await settleStages(store, spool.folder);
+  await clearStages(store, spool.folder);
   const { stage } = await openStage(store, spool.folder);
   const path = posix.join(stage, `input.${format}`);
   try {

@@ -9,7 +9,7 @@ import { recoverDescriptor, type RecoverOptions, type RecoverReport } from './re
 import { gatherEvidence, type Evidence } from './recover-evidence.ts';
 import { knownDisks } from './recover-parent.ts';
 import type { LostPart } from './recover-stream.ts';
-import { settleStages } from './staged-files.ts';
+import { clearStages } from './staged-files.ts';
 
 export interface RecoverFolderReport {
   readonly schema: 'vmdkit-recover/v1';
@@ -36,7 +36,7 @@ export async function recoverFolder(
 ): Promise<RecoverFolderReport> {
   const context = openContext({ ...options, onFinding: undefined });
   const { path } = await context.guard.assertNamedAllowed(folder);
-  await settleStages(context.store, path);
+  await clearStages(context.store, path);
   const named = new Set((await knownDisks(context, path)).flatMap(({ files }) => files));
   const waiting = groupsOf((await context.store.list(path)).sort(), named);
   if (waiting.size === 0) {

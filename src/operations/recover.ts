@@ -22,7 +22,7 @@ import {
   type TextRoom,
 } from './recover-sparse.ts';
 import { assertStream, saveStream, type LostPart } from './recover-stream.ts';
-import { makeStaged, openStage, removeStage, settleStages } from './staged-files.ts';
+import { makeStaged, openStage, removeStage, clearStages } from './staged-files.ts';
 
 export interface RecoverOptions extends OpenOptions, TaskOptions {
   /** The disk below, of a delta that has lost its descriptor, or `none`. Unless told, what its surroundings say. */
@@ -61,7 +61,7 @@ export async function recoverDisk(
   if (first === undefined) throw usageError('recover needs at least one file');
   const folder = await context.store.resolve(posix.dirname(posix.resolve(target)));
   const path = posix.join(folder.path, posix.basename(target));
-  await settleStages(context.store, folder.path);
+  await clearStages(context.store, folder.path);
   await assertFree(context, path);
   const alone = sources.length === 1 ? await looksLike(context, first) : 'extents';
   if (alone === 'stream') return recoverStream(context, first, path, options);

@@ -41,7 +41,9 @@ export async function makeStaged<T>(
   make: (stage: string) => Promise<T>,
   options: StagedOptions = {},
 ): Promise<T> {
-  await settleStages(store, folder, options.runs);
+  // One file needs no journal, and is not to do what any journal here says.
+  if (names.length > 1) await settlePlacing(store, folder, options.runs);
+  await clearStages(store, folder, options.runs);
   await assertPlaces(store, folder, names, options);
   const { root, stage } = await openStage(store, folder, options.runs);
   try {
@@ -74,22 +76,29 @@ export async function openStage(
 }
 
 /**
- * What killed runs of this kind left in `folder`: files that were on their way into their places get there, and what was
- * not complete goes. To be called before the places are looked at; where it cannot be done, it is left as it is.
+ * Clears what killed runs left in `folder` before it was complete; to be called before anything else is looked at. Where it
+ * cannot be done, it is left as it is.
  */
-export async function settleStages(
-  store: FileStore,
-  folder: string,
-  runs: Runs = localRuns(),
-): Promise<void> {
+export async function clearStages(store: FileStore, folder: string, runs: Runs = localRuns()): Promise<void> {
   if (!(await store.exists(folder))) return;
   const { path: root } = await store.resolve(folder);
   try {
+    // A journal may still have files to take out of them.
     const left = await findInterrupted(store, root, { runs });
-    // What other commands left may be what is about to be read: those settle it. A journal without a request is none yet.
+    if (left.length === 0) await clearAbandoned(store, root, runs);
+  } catch (error) {
+    if (!isVmdkError(error)) throw error;
+  }
+}
+
+/** Files of a run of this kind that were on their way into their places get there. */
+async function settlePlacing(store: FileStore, folder: string, runs?: Runs): Promise<void> {
+  try {
+    const left = await findInterrupted(store, folder, { runs });
+    // What other commands left is for them to settle, or for the change set of this run, when nothing is read any more. A
+    // journal without a request is none yet.
     if (left.some(({ label, request }) => label !== LABEL && request !== '')) return;
-    if (left.length > 0) await settleChangeSets(store, root, { runs });
-    await clearAbandoned(store, root, runs);
+    if (left.length > 0) await settleChangeSets(store, folder, { runs });
   } catch (error) {
     if (!isVmdkError(error)) throw error;
   }
