@@ -88,7 +88,7 @@ function page(rows, peer) {
   return `# Performance
 
 Written by \`npm run bench\`. Each row is the median of ${rounds} runs on either side (three where they are long), alternating, with a warm page cache;
-whole processes are measured, so ours includes the start of Node. Ratio = the peer's time / ours: above 1 we are
+whole processes are measured, so ours includes the start of Node; of servers, what their clients wait for. Ratio = the peer's time / ours: above 1 we are
 faster. Seconds mean nothing on another machine; ratios do. Least = the bare start of Node in the same rounds, for
 what is so short that it counts.
 
