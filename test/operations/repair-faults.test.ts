@@ -41,14 +41,16 @@ async function repairOf(name: string): Promise<{ repairable: string[]; mended: s
 const BY_COPY: ReadonlySet<string> = new Set(['LEAK', 'ORDER']);
 /** What hides the directory is a wrong size of the descriptor, which nothing proves. */
 const LEFT = { 'sparse-descriptor-over-directory': ['GD-RANGE'] };
+/** Of headers, texts and other files: the source calls none of these repairable. */
+const NEVER = / (?:HDR|DESC|EXT|CHAIN)-|NEWLINE|UNCHECKED|HOLES|LOCK|^info |^\S+$/;
 /** Faults that are about large numbers of things. */
 const LARGE: ReadonlySet<string> = new Set(['text-many-extents', 'chain-endless', 'chain-deep']);
 
 it('whatever is called repairable is, in every fault of the catalogue', async () => {
   const left: Record<string, string[]> = {};
   const mended = new Set<string>();
-  for (const { name, on } of FAULTS) {
-    if (on === 'machine' || LARGE.has(name)) continue;
+  for (const { name, on, check } of FAULTS) {
+    if (on === 'machine' || LARGE.has(name) || check.every((each) => NEVER.test(each))) continue;
     try {
       const repair = await repairOf(name);
       for (const code of repair.mended) mended.add(`${on} ${code}`);
