@@ -6,7 +6,7 @@ import type { FileStore, ResolvedPath } from './file-store.ts';
 import { isOwnAndGone, parseClaim } from './lock-claims.ts';
 import { createNodeLockHost, type LockHost } from './node-lock-host.ts';
 import { isUrl } from './place-names.ts';
-import { findQemuLock } from './qemu-lock.ts';
+import { findQemuLock, isInTable } from './qemu-lock.ts';
 import { kindWords, legible } from './store-errors.ts';
 import { judgeLockMember, MEMBER_BYTES, parseLockMember } from './vmware-lock.ts';
 
@@ -177,7 +177,8 @@ async function nfsLocks(store: FileStore, file: ResolvedPath, now: number): Prom
 }
 
 function qemuLocks(file: ResolvedPath, host: LockHost): LockFinding[] {
-  const table = host.lockTable();
+  // A file in memory or behind a URL is in no table.
+  const table = isInTable(file.identity) ? host.lockTable() : undefined;
   const lock = table === undefined ? undefined : findQemuLock(table, file.identity);
   if (lock === undefined) return [];
   const holder = host.holder(lock.device) ?? '';

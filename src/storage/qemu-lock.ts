@@ -27,6 +27,9 @@ export function qemuUse(mode: 'exclusive' | 'shared'): QemuUse {
   };
 }
 
+/** `dev:inode` of stat. */
+const LOCAL = /^(\d+):(\d+)$/;
+
 export interface QemuLock {
   /** `major:minor:inode` as the table has it. */
   readonly device: string;
@@ -56,9 +59,14 @@ export function findQemuLock(table: string, identity: string): QemuLock | undefi
   };
 }
 
+/** Whether it is a file of this machine, which the kernel can lock. */
+export function isInTable(identity: string): boolean {
+  return LOCAL.test(identity);
+}
+
 /** `dev:inode` of stat as `major:minor:inode` of the table, device numbers in hexadecimal. */
 function tableDevice(identity: string): string | undefined {
-  const [, dev = '', inode = ''] = /^(\d+):(\d+)$/.exec(identity) ?? [];
+  const [, dev = '', inode = ''] = LOCAL.exec(identity) ?? [];
   if (inode === '') return undefined;
   const number = BigInt(dev);
   const major = ((number >> 8n) & 0xfffn) | ((number >> 32n) & 0xfffff000n);

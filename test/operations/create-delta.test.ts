@@ -154,7 +154,7 @@ describe('createDelta on the real file system', () => {
       Promise.all(
         files.map(async (path) => {
           const { mtimeNs, ctimeNs, size } = await stat(path, { bigint: true });
-          const content = path === files[0] ? await readdir(path) : await readFile(path);
+          const content = path === files[0] ? await readdir(path) : await readFile(path, 'latin1');
           return { path, mtimeNs, ctimeNs, size, content };
         }),
       );
