@@ -82,8 +82,8 @@ export function benchCases(folder, sizeMiB) {
     clones(folder, 1, 0),
     clones(folder, 100, 5),
     clones(folder, 1000, 8),
-    machines(folder, 1000, 4),
     ...servedCases(folder),
+    machines(folder, 1000, 4),
   ];
 }
 
