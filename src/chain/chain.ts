@@ -3,7 +3,7 @@
 import { assertFits, readMapped, readWithin } from '../block/read-runs.ts';
 import type { RunList } from '../block/run-list.ts';
 import { assertWithin, sectorRange, type SectorRange } from '../block/sector-range.ts';
-import type { SectorSource } from '../block/sector-source.ts';
+import { MAP_RUN_LIMIT, type SectorSource } from '../block/sector-source.ts';
 import { VmdkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import { LruCache } from '../core/lru-cache.ts';
@@ -14,6 +14,8 @@ import { mapLayers, zerosFrom, type Layer } from './overlaid-links.ts';
 
 /** 1 GiB of guest is planned together. */
 const WINDOW_SECTORS = 2_097_152;
+/** As many as a map has runs at the most, so that every such window is answered whole: 32 MiB. */
+const DENSE_WINDOW_SECTORS = MAP_RUN_LIMIT;
 /** Runs kept in memory: about 60 MiB at the very worst, one-sector grains everywhere. */
 const KEPT_RUNS = 1 << 20;
 /** Longer reads are planned as they come: a window serves many small ones. */
@@ -36,6 +38,8 @@ export class MergedSource {
   readonly capacity: Sectors;
   readonly #layers: readonly Layer[];
   readonly #windows = new LruCache<number, RunList>(KEPT_RUNS);
+  /** Windows that are planned in small ones: they have more runs than a map has, or damage that only some reads meet. */
+  readonly #dense = new Set<number>();
 
   constructor(links: readonly ChainLink[]) {
     this.#layers = layersOf(links);
@@ -50,7 +54,7 @@ export class MergedSource {
   read(range: SectorRange, into: Uint8Array): Promise<void> {
     // Most small reads fall into a plan that is kept: the way without a promise of its own.
     const { start, count } = range;
-    const known = this.#windows.get(Math.floor(start / WINDOW_SECTORS));
+    const known = this.#windows.get(this.#keyOf(start));
     const covered = known !== undefined && start >= known.start && start + count <= known.end;
     if (!covered || count < 1 || into.length !== count * SECTOR_BYTES) return this.#readPlanned(range, into);
     return readWithin(known, range, into);
@@ -76,23 +80,28 @@ export class MergedSource {
    * where the reader stops.
    */
   async #window(sector: number, wanted: number): Promise<RunList> {
-    const key = Math.floor(sector / WINDOW_SECTORS);
+    const key = this.#keyOf(sector);
     const known = this.#windows.get(key);
     if (known !== undefined && sector >= known.start && sector < known.end) return known;
-    const end = Math.min(this.capacity, (key + 1) * WINDOW_SECTORS);
-    // A window with very many runs is answered in parts: then the part that is wanted now is kept.
-    const start = known === undefined ? key * WINDOW_SECTORS : sector;
-    let runs: RunList;
-    try {
-      runs = await this.map(sectorRange(start, end - start));
-    } catch (error) {
-      if (!(error instanceof VmdkError)) throw error;
-      // Damage beside what is wanted: the reader gets its own sectors, or the error about them.
-      return this.map(sectorRange(sector, Math.min(end, wanted) - sector));
+    const size = key < 0 ? DENSE_WINDOW_SECTORS : WINDOW_SECTORS;
+    const start = Math.floor(sector / size) * size;
+    const end = Math.min(this.capacity, start + size);
+    const runs = await this.map(sectorRange(start, end - start)).catch(damageOf);
+    const whole = runs?.end === end ? runs : undefined;
+    if (whole === undefined && key >= 0) {
+      this.#dense.add(key);
+      return this.#window(sector, wanted);
     }
-    if (runs.end <= sector) runs = await this.map(sectorRange(sector, end - sector));
-    this.#windows.set(key, runs, runs.length);
-    return runs;
+    // Damage beside what is wanted: the reader gets its own sectors, or the error about them.
+    if (whole === undefined) return this.map(sectorRange(sector, Math.min(end, wanted) - sector));
+    this.#windows.set(key, whole, whole.length);
+    return whole;
+  }
+
+  /** The number of the window that holds `sector`; below 0 for a small one. */
+  #keyOf(sector: number): number {
+    const key = Math.floor(sector / WINDOW_SECTORS);
+    return this.#dense.has(key) ? -1 - Math.floor(sector / DENSE_WINDOW_SECTORS) : key;
   }
 
   /** As `map`, from a plan that is kept: for many small ranges near one another. Covers a prefix of `range`. */
@@ -100,4 +109,10 @@ export class MergedSource {
     if (range.start >= this.capacity) return zerosFrom(range.start, range.count);
     return (await this.#window(range.start, range.start + range.count)).slice(range);
   }
+}
+
+/** Nothing, where a map fails because of what the disk holds. */
+function damageOf(error: unknown): undefined {
+  if (error instanceof VmdkError) return undefined;
+  throw error;
 }

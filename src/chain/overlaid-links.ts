@@ -3,6 +3,7 @@ import { absentBounds, overlay, overlayAll } from '../block/overlay.ts';
 import { RunList } from '../block/run-list.ts';
 import { sectorRange, type SectorRange } from '../block/sector-range.ts';
 import type { SectorSource } from '../block/sector-source.ts';
+import { VmdkError } from '../core/errors.ts';
 
 /** One link, or several that answer together. */
 export interface Layer {
@@ -55,9 +56,30 @@ async function layOneByOne(upper: RunList, layers: readonly Layer[]): Promise<Ru
   for (const { source, depth } of layers) {
     const absent = absentBounds(runs);
     if (absent === undefined) break;
-    runs = overlay(runs, await mapBelow(source, absent.start, absent.end), depth);
+    const lower = await mapBelow(source, absent.start, absent.end).catch(async (error: unknown) => {
+      if (!(error instanceof VmdkError)) throw error;
+      return mapStretches(source, runs, absent);
+    });
+    runs = overlay(runs, lower, depth);
   }
   return runs;
+}
+
+/** What `source` says where `upper` leaves it the answer, asked stretch by stretch: damage elsewhere does not matter. */
+async function mapStretches(
+  source: Layer['source'],
+  upper: RunList,
+  { start, end }: { start: number; end: number },
+): Promise<RunList> {
+  const lower = new RunList(start);
+  for (let index = upper.indexOf(start); lower.end < end; index++) {
+    const stop = Math.min(end, upper.endAt(index));
+    if (!upper.isAbsentAt(index)) lower.addAbsent(stop - lower.end);
+    else lower.addAll(await mapBelow(source, lower.end, stop));
+    // A long stretch is answered in part: so is all of it then.
+    if (lower.end < stop) break;
+  }
+  return lower;
 }
 
 /** The runs of a disk below in [start, end); past its end there are zeros (a smaller parent, accepted by the caller). */

@@ -158,11 +158,12 @@ function read(file: Descriptor, into: Uint8Array, at: number): Promise<void> {
 }
 
 function readSync(file: Descriptor, into: Uint8Array, at: number): Promise<void> {
+  let filled = 0;
   try {
     assertPosition(at, into.length);
     const fd = file.begin();
     try {
-      for (let filled = 0; filled < into.length;) {
+      while (filled < into.length) {
         const count = fs.readSync(
           fd,
           into,
@@ -178,7 +179,7 @@ function readSync(file: Descriptor, into: Uint8Array, at: number): Promise<void>
     }
     return DONE;
   } catch (error) {
-    return rejected(storeError(error, 'read', file.path, at));
+    return rejected(storeError(error, 'read', file.path, filled === 0 ? at : at + filled));
   }
 }
 
@@ -203,11 +204,12 @@ function write(file: Descriptor, data: Uint8Array, at: number): Promise<void> {
 }
 
 function writeSync(file: Descriptor, data: Uint8Array, at: number): Promise<void> {
+  let written = 0;
   try {
     assertPosition(at, data.length);
     const fd = file.begin();
     try {
-      for (let written = 0; written < data.length;) {
+      while (written < data.length) {
         const length = Math.min(data.length - written, MAX_CALL_BYTES);
         written += fs.writeSync(fd, data, written, length, at + written);
       }
@@ -216,7 +218,7 @@ function writeSync(file: Descriptor, data: Uint8Array, at: number): Promise<void
     }
     return DONE;
   } catch (error) {
-    return rejected(storeError(error, 'write', file.path, at));
+    return rejected(storeError(error, 'write', file.path, written === 0 ? at : at + written));
   }
 }
 

@@ -4,6 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { overlay } from '../../src/block/overlay.ts';
 import { RunList } from '../../src/block/run-list.ts';
 import { sectorRange, type SectorRange } from '../../src/block/sector-range.ts';
+import { MAP_RUN_LIMIT } from '../../src/block/sector-source.ts';
 import { MergedSource } from '../../src/chain/chain.ts';
 import { VmdkError } from '../../src/core/errors.ts';
 import { sectors } from '../../src/core/units.ts';
@@ -66,5 +67,75 @@ describe('the folded map of a chain', () => {
   it('does mind damage in a link that is asked', async () => {
     const nothing = linkOf(Array<number>(CAPACITY).fill(0), 'leaf');
     await expect(new MergedSource([nothing, nothing, damaged]).map(all)).rejects.toThrow('damaged');
+  });
+
+  it('does not mind damage between the stretches that a link is asked about', async () => {
+    const states = Array<number>(CAPACITY).fill(2);
+    states[3] = states[60] = 0;
+    const upper = linkOf(states, 'leaf');
+    const base = linkOf(Array<number>(CAPACITY).fill(2), 'base');
+    const asked: string[] = [];
+    const spoilt: FakeLink = {
+      ...base,
+      map: (range) => {
+        asked.push(`${range.start}+${range.count}`);
+        const isHit = range.start <= 30 && range.start + range.count > 30;
+        return isHit ? damaged.map(range) : base.map(range);
+      },
+    };
+    const runs = await new MergedSource([upper, spoilt]).map(all);
+    expect([...runs].filter(({ depth }) => depth === 1).map(({ start, count }) => [start, count])).toEqual([
+      [3, 1],
+      [60, 1],
+    ]);
+    expect(asked).toContain('3+1');
+  });
+});
+
+describe('plans that are kept', () => {
+  const GIB = 2_097_152;
+
+  /** Runs of one sector all over, no more of them in one answer than a map may have. */
+  function denseLink(
+    asked: SectorRange[],
+    isDamaged: (range: SectorRange) => boolean = () => false,
+  ): FakeLink {
+    return {
+      capacity: sectors(GIB),
+      map: (range) => {
+        asked.push(range);
+        if (isDamaged(range)) return damaged.map(range);
+        const runs = new RunList(range.start, 1024);
+        const end = range.start + Math.min(range.count, MAP_RUN_LIMIT);
+        for (let at: number = range.start; at < end; at++) {
+          if (at % 2 === 0) runs.addZero(1);
+          else runs.addAbsent(1);
+        }
+        return Promise.resolve(runs);
+      },
+    };
+  }
+
+  it('are smaller where there are more runs than a map has: no read plans again what is kept', async () => {
+    const asked: SectorRange[] = [];
+    const merged = new MergedSource([denseLink(asked)]);
+    const into = Buffer.alloc(8 * 512, 1);
+    for (let round = 0; round < 3; round++) {
+      for (let at = 0; at < 320; at++) await merged.read(sectorRange(((at * 7919) % 320) * 1024, 8), into);
+    }
+    expect(into.every((byte) => byte === 0)).toBe(true);
+    // 320 × 1024 sectors are five windows of 65,536, and one try to plan all of the GiB.
+    expect(asked.length).toBe(6);
+  });
+
+  it('are kept beside damage, which only its own readers meet', async () => {
+    const asked: SectorRange[] = [];
+    const bad = (range: SectorRange): boolean => range.start <= 100 && range.start + range.count > 100;
+    const merged = new MergedSource([denseLink(asked, bad)]);
+    const into = Buffer.alloc(512);
+    for (let round = 0; round < 10; round++) await merged.read(sectorRange(GIB - 8 - round, 1), into);
+    expect(asked.length).toBe(2);
+    await merged.read(sectorRange(200, 1), into);
+    await expect(merged.read(sectorRange(100, 1), into)).rejects.toThrow('damaged');
   });
 });
