@@ -24,9 +24,8 @@ if (job === 'sha256') {
 }
 if (job === 'write') {
   // 4 KiB each, into grains that the leaf mostly lacks; durable once, at the end.
-  const { openChain: openLibraryChain } = await import('../dist/index.js');
   const fs = createNodeFileStore({ reads: 'sync', lookUps: 'sync' });
-  const chain = await openLibraryChain(path, 'update', { fs });
+  const chain = await openChain(path, 'update', { fs });
   const random = seeded(9);
   const data = Buffer.alloc(4096, 0x5a);
   for (let count = 0; count < WRITES; count++) {
