@@ -37,8 +37,7 @@ export async function openChain(
   if (mode === 'read') {
     const leaf = await openDiskIn(context, place);
     const { links, lost } = await openBelow(context, leaf, options, note);
-    const own = links.filter((link) => options.shared?.includes(link) !== true);
-    return { ...readingChain(links, findings, lost), close: () => closeAll(own) };
+    return { ...readingChain(links, findings, lost), close: () => closeAll(ownOf(links, options)) };
   }
   const leaf = await openWritableDiskIn(context, place, path);
   const { links } = await openBelow(context, leaf, { ...options, shared: undefined }, note);
@@ -137,11 +136,16 @@ async function openBelow(
     }
     if (links.length > MOST_LINKS) throw tooDeep(leaf.path);
   } catch (error) {
-    await closeAll(links.filter((link) => options.shared?.includes(link) !== true));
+    await closeAll(ownOf(links, options));
     throw error;
   }
   judgeChain(links, note);
   return { links, lost };
+}
+
+/** The links that are this chain's to close. */
+function ownOf(links: readonly Disk[], { shared = [] }: ChainOptions): Disk[] {
+  return links.filter((link) => !shared.includes(link));
 }
 
 /** The parent that was found, opened; with all below it, where it is open already. */
