@@ -86,7 +86,6 @@ export class GrainFold {
   addTo(runs: RunList, end: number, deepest: number): void {
     const size = this.#grainSize;
     let at = Math.floor((runs.end - this.#start) / size);
-    runs.reserve(countBreaks(this.#answers, this.#places, at, this.#grains, size) + 1);
     while (at < this.#grains && runs.end < end) {
       const answer = this.#answers[at]!;
       const place = this.#places[at]!;
@@ -124,22 +123,6 @@ function layEntries(
     taken++;
   }
   return taken;
-}
-
-/** How often a grain does not go on as the one before: about as many runs as it takes to say it. */
-function countBreaks(
-  answers: Uint16Array,
-  places: Uint32Array,
-  at: number,
-  limit: number,
-  grainSize: number,
-): number {
-  let breaks = 0;
-  for (let next = at + 1; next < limit; next++) {
-    const further = places[next]! - places[next - 1]!;
-    if (answers[next] !== answers[next - 1] || (further !== 0 && further !== grainSize)) breaks++;
-  }
-  return breaks;
 }
 
 /** First grain after `at` that does not go on as those before: answered alike, and `step` sectors further in the file. */

@@ -198,7 +198,7 @@ export class RunList implements Iterable<SectorRun> {
       this.end += count;
       return;
     }
-    if (this.length === this.#tags.length) this.reserve(8);
+    if (this.length === this.#tags.length) this.#grow();
     const index = this.length++;
     this.#numbers[index * NUMBERS] = this.end;
     this.#numbers[index * NUMBERS + OFFSET] = offset;
@@ -213,10 +213,8 @@ export class RunList implements Iterable<SectorRun> {
     return offset === this.offsetAt(last) + (this.end - this.startAt(last)) * SECTOR_BYTES;
   }
 
-  /** Makes room for `more` runs at once: growing by and by costs copies. */
-  reserve(more: number): void {
-    if (this.length + more <= this.#tags.length) return;
-    const room = Math.max(this.length + more, this.#tags.length * 2);
+  #grow(): void {
+    const room = Math.max(8, this.#tags.length * 2);
     const numbers = new Float64Array(room * NUMBERS);
     numbers.set(this.#numbers);
     this.#numbers = numbers;
