@@ -1,7 +1,7 @@
 // `npm run bench`: qemu-img and vmdkit on the same files, alternating, in one run; ratios, never absolute times.
 // Writes docs/performance.md, anew after each case, so that a run that is stopped leaves what it measured. `--quick` uses
 // a small disk and few rounds: to see that it works, not to judge by. `--rounds N` is for machines that are slow, and
-// `--only TEXT` for a few cases, by their titles; the page is written only of whole runs with the large disk.
+// `--only REGEXP` for a few cases, by their titles; the page is written only of whole runs with the large disk.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { cpus, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -26,7 +26,7 @@ try {
   await makeServedImages(folder, quick);
   const rows = [];
   for (const each of benchCases(folder, sizeMiB)) {
-    if (only !== undefined && !each.title.includes(only)) continue;
+    if (only !== undefined && !new RegExp(only).test(each.title)) continue;
     const row = measure(each);
     rows.push(row);
     console.log(`${row.title}: ${row.ratio.toFixed(1)} (asked for ${row.target})`);
