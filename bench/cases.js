@@ -4,11 +4,12 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { leafOf, run } from './images.js';
 import { makeMachine } from './machine.js';
-import { seeded } from './seeded.js';
+import { seeded, text } from './seeded.js';
 import { servedCases } from './serving.js';
 import { commit, compact, writes } from './upkeep.js';
 
 const job = fileURLToPath(new URL('job.js', import.meta.url));
+const floor = fileURLToPath(new URL('floor.js', import.meta.url));
 const command = fileURLToPath(new URL('../bin/vmdkit.js', import.meta.url));
 const node = process.execPath;
 const READS = 10_000;
@@ -27,6 +28,7 @@ export function benchCases(folder, sizeMiB) {
   const sequential = (depth, target) => ({
     title: `read a chain of ${depth} to nothing`,
     target,
+    prepare: () => dataBytes(leafOf(folder, depth)),
     peer: () =>
       run('qemu-img', [
         'convert',
@@ -36,13 +38,14 @@ export function benchCases(folder, sizeMiB) {
         `driver=null-co,size=${bytes}`,
       ]),
     ours: () => run(node, [job, 'read', leafOf(folder, depth)]),
+    least: () => run(node, [floor, 'read', leafOf(folder, 1), String(dataBytes(leafOf(folder, depth)))]),
   });
   const scattered = (depth, target) => ({
     title: `10,000 random reads of 4 KiB, depth ${depth}`,
     target,
     peer: () => run('qemu-io', ['-r', '-f', 'vmdk', leafOf(folder, depth)], commands),
     ours: () => run(node, [job, 'random', leafOf(folder, depth)]),
-    least: start,
+    least: () => run(node, [floor, 'random', leafOf(folder, 1)]),
   });
   const map = (depth, target) => ({
     title: `map as JSON, depth ${depth}`,
@@ -90,21 +93,27 @@ export function benchCases(folder, sizeMiB) {
 /** SHA-256 against bare node:crypto over as many bytes from memory, which reads nothing. */
 function hashes(folder, what, options, bytesOf, target) {
   const disk = leafOf(folder, 1);
-  let bytes;
   return {
     title: `hash ${what} of a sparse disk (against node:crypto over as many bytes from memory)`,
     target,
-    prepare: () => {
-      bytes ??= bytesOf(disk);
-    },
-    peer: () => run(node, [job, 'sha256', String(bytes)]),
+    prepare: () => bytesOf(disk),
+    peer: () => run(node, [job, 'sha256', String(bytesOf(disk))]),
     ours: () => run(node, [command, 'hash', disk, ...options]),
   };
 }
 
+const known = new Map();
+
+/** What of `disk` is data, by qemu-img; asked once. */
 function dataBytes(disk) {
-  const runs = JSON.parse(String(run('qemu-img', ['map', '--output', 'json', disk]).stdout));
-  return runs.reduce((sum, { data, length }) => sum + (data ? length : 0), 0);
+  if (!known.has(disk)) {
+    const runs = JSON.parse(String(run('qemu-img', ['map', '--output', 'json', disk]).stdout));
+    known.set(
+      disk,
+      runs.reduce((sum, { data, length }) => sum + (data ? length : 0), 0),
+    );
+  }
+  return known.get(disk);
 }
 
 /** Two leaves of equal content on one chain: their own grains have to be read, all else is one and the same. */
@@ -162,21 +171,27 @@ function machines(folder, count, target) {
   };
 }
 
-/** Whole conversions. Neither side waits for the disk, or the disk would be what is measured; the command does wait. */
-function conversion(folder, title, from, type, target, { prepare = () => {}, raw = false } = {}) {
-  const [theirs, ours] = ['theirs.out', 'ours.out'].map((name) => join(folder, name));
+/**
+ * Whole conversions. Neither side waits for the disk, or the disk would be what is measured; the command does wait.
+ * `least` is to copy the result, unless given.
+ */
+function conversion(folder, title, from, type, target, { prepare = () => {}, raw = false, least } = {}) {
+  const [theirs, ours, copy] = ['theirs.out', 'ours.out', 'copy.out'].map((name) => join(folder, name));
   const format = type === 'raw' ? ['-O', 'raw'] : ['-O', 'vmdk', '-o', `subformat=${type}`];
   return {
     title: `convert ${title}`,
     target,
-    prepare: () => {
+    prepare: (side) => {
       prepare();
-      for (const path of [theirs, ours]) rmSync(path, { force: true });
+      // The result of ours is what is copied for the least.
+      for (const path of side === 'least' ? [copy] : [theirs, ours, copy]) rmSync(path, { force: true });
       // What the runs before left to be written would be waited for in this one.
       run('sync', []);
     },
     peer: () => run('qemu-img', ['convert', '-f', raw ? 'raw' : 'vmdk', ...format, from, theirs]),
     ours: () => run(node, [job, 'convert', from, ours, type, raw ? 'raw' : 'vmdk']),
+    least: least ?? (() => run('cp', [ours, copy])),
+    done: () => [theirs, ours, copy].forEach((path) => rmSync(path, { force: true })),
   };
 }
 
@@ -197,17 +212,15 @@ function streams(folder) {
   const [raw, large, stream] = ['small.raw', 'large.raw', 'large.vmdk'].map((name) => join(folder, name));
   const make = () => {
     if (existsSync(stream)) return;
-    const text = Buffer.alloc(1 << 20);
-    const random = seeded(11);
-    for (let at = 0; at < text.length; at += 8) text.write(Math.floor(random() * 1e6).toString(36), at);
+    const piece = text();
     for (const [path, count] of [
       [raw, 128],
       [large, 512],
     ]) {
       const file = openSync(path, 'w');
       for (let at = 0; at < count; at++) {
-        text.write(String(at));
-        writeSync(file, text);
+        piece.write(String(at));
+        writeSync(file, piece);
       }
       closeSync(file);
     }
@@ -215,9 +228,16 @@ function streams(folder) {
     run(node, [command, 'convert', large, stream, ...options]);
     rmSync(large);
   };
-  const options = { prepare: make };
+  // Half of the work: what two cores take at the least.
+  const half = (what, mebibytes) => ({
+    prepare: make,
+    least: () => run(node, [floor, what, String(mebibytes / 2)]),
+  });
   return [
-    conversion(folder, 'a stream of 512 MiB to raw', stream, 'raw', 2.2, options),
-    conversion(folder, 'to streamOptimized, 128 MiB', raw, 'streamOptimized', 2.5, { ...options, raw: true }),
+    conversion(folder, 'a stream of 512 MiB to raw', stream, 'raw', 2.2, half('inflate', 512)),
+    conversion(folder, 'to streamOptimized, 128 MiB', raw, 'streamOptimized', 2.5, {
+      ...half('deflate', 128),
+      raw: true,
+    }),
   ];
 }
