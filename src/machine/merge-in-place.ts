@@ -12,7 +12,14 @@ import { parentHintFor } from '../operations/parent-hint.ts';
 import type { Runs } from '../operations/run-owner.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { descriptorChange } from './descriptor-change.ts';
-import { assertMergeable, keeperOf, mergeInPlace, type Merge } from './merge-links.ts';
+import {
+  assertMergeable,
+  assertWritableNow,
+  assertWritableUnder,
+  keeperOf,
+  mergeInPlace,
+  type Merge,
+} from './merge-links.ts';
 
 /** The edits of a merge, which also ends one that was stopped when that was of one of the same links. */
 export function endingHalfMerge(merge: Merge, edits: DescriptorEdits): DescriptorEdits {
@@ -27,7 +34,10 @@ export interface PlannedMerge {
   readonly changes: readonly FileChange[];
 }
 
-/** @throws VmdkError `not-mergeable` (unsupported), `descriptor-too-full` (refused): nothing is written then. */
+/**
+ * @throws VmdkError `not-mergeable` (unsupported), `descriptor-too-full`, `extent-read-only` (refused): nothing is written
+ * then.
+ */
 export async function planMergeInPlace(
   store: FileStore,
   merge: Merge,
@@ -36,6 +46,7 @@ export async function planMergeInPlace(
 ): Promise<PlannedMerge> {
   const { path, descriptor } = keeperOf(merge);
   assertMergeable(keeperOf(merge));
+  await assertWritableUnder(merge, { ...options, fs: store });
   const folder = posix.dirname(path);
   // The writer would drop these lines itself, and then they would not be as planned.
   const untracked = descriptor.changeTrackPath === undefined ? {} : { changeTrackPath: null, version: 1 };
@@ -48,6 +59,7 @@ export async function planMergeInPlace(
   const { signal, durable, runs } = options;
   const run = async (): Promise<void> => {
     const set = { root: folder, label: 'merge', request: JSON.stringify(['merge', path]) };
+    await assertWritableNow(merge, { ...options, fs: store });
     if (mark !== undefined)
       await applyChangeSet(store, { ...set, changes: [mark] }, { signal, durable, runs });
     // A text that was replaced is another file.

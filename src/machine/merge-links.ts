@@ -78,6 +78,13 @@ export async function stageMerge(
   return names;
 }
 
+/** Opens the bottom for writing and closes it again. @throws VmdkError when it cannot be written; nothing is changed. */
+export async function assertWritableNow(merge: Merge, options: ChainOptions): Promise<void> {
+  const context = writing(options);
+  const target = await openWritableDiskIn(context, await context.store.resolve(keeperOf(merge).path));
+  await target.close();
+}
+
 /**
  * Merges into the bottom where it stands, for which its keeper must be the bottom. It keeps its CID, and whoever reads
  * the top reads the same at every moment: what is written is what the links above hide. Stopped, it can be done again.
@@ -127,6 +134,34 @@ export function assertMergeable(keeper: TreeLink): void {
   }
   if (keeper.createType === 'seSparse' || keeper.createType === 'streamOptimized') {
     throw cannotMerge(keeper, keeper.createType, 'a type that can be written');
+  }
+}
+
+/**
+ * @throws VmdkError `extent-read-only` (refused) when something would be merged into an extent that must not be written:
+ * found before the first byte, since a merge in place that cannot be finished leaves a mix for good.
+ */
+export async function assertWritableUnder(merge: Merge, options: ChainOptions): Promise<void> {
+  const { path, descriptor } = keeperOf(merge);
+  let end = 0;
+  for (const { access, type, sectors, line } of descriptor.extents) {
+    const start = end;
+    end += sectors;
+    if (access === 'RW' && type !== 'ZERO') continue;
+    await withSource(merge, options, async (source) => {
+      for await (const runs of walkRuns(source, sectorRange(start, sectors))) {
+        for (let index = 0; index < runs.length; index++) {
+          if (runs.isAbsentAt(index)) continue;
+          throw new VmdkError('refused', 'extent-read-only', 'the extent must not be written', {
+            path,
+            line,
+            found: `${access} ${type}, and other content for it from sector ${runs.startAt(index)} on`,
+            expected: 'RW and a type that stores data',
+            hint: 'Without --in-place the disk is made anew, of extents that can be written.',
+          });
+        }
+      }
+    });
   }
 }
 

@@ -137,7 +137,7 @@ function withOwnText(planned: DiskPlan, link: TreeLink, edits: DescriptorEdits):
     ...edits,
     ...(retyped ? { createType: planned.createType } : {}),
     extents: fresh.extents,
-    ddb: missingKeys(link.descriptor, fresh),
+    ddb: { ...missingKeys(link.descriptor, fresh), ...edits.ddb },
   });
   const text = withoutTail(printDescriptor(edited));
   const shape = last.extent;

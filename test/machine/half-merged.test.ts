@@ -29,6 +29,7 @@ import { checkDisk } from '../../src/operations/check-disk.ts';
 import { compactDisk } from '../../src/operations/compact-disk.ts';
 import { convertDisk, convertToStream } from '../../src/operations/convert-disk.ts';
 import { createDelta } from '../../src/operations/create-delta.ts';
+import { createDisk } from '../../src/operations/create-disk.ts';
 import { createDifferenceDelta } from '../../src/operations/difference-delta.ts';
 import { measureDisk } from '../../src/operations/measure-disk.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
@@ -36,6 +37,7 @@ import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { cloned, contentOf } from '../support/clone-bench.ts';
 import { expectRefused } from '../support/expect-refused.ts';
 import { pattern } from '../support/chain-model.ts';
+import { writeText } from '../support/scan-model.ts';
 import { buildMachine, type MachineModel, type ModelPoint } from '../support/machine-model.ts';
 import { memoryCopyOf } from '../support/memory-copy.ts';
 import { ModelTree, type ModelDisk } from '../support/tree-model.ts';
@@ -214,6 +216,13 @@ describe('what harms nothing goes on, and the merge is finished then', () => {
     expect(await fs.exists(at.half)).toBe(false);
   });
 
+  it('the same merge without --in-place, which makes it anew', async () => {
+    await commitDisk(at.source, { fs, into: at.half });
+    await expectContents('source');
+    expect((await contentOf(fs, at.half)).equals(contents.get('source')!)).toBe(true);
+    expect((await checkDisk(at.half, { fs })).problems).toEqual([]);
+  });
+
   async function finish(grown = 0): Promise<void> {
     const source = Buffer.concat([contents.get('source')!, Buffer.alloc(grown)]);
     expect((await contentOf(fs, at.source)).equals(source)).toBe(true);
@@ -222,6 +231,42 @@ describe('what harms nothing goes on, and the merge is finished then', () => {
     expect((await checkDisk(at.half, { fs })).problems).toEqual([]);
     expect(await fs.exists(at.source)).toBe(false);
   }
+});
+
+describe('a merge in place that could never be finished', () => {
+  const mixed = '/x/mixed.vmdk';
+  const delta = '/x/delta.vmdk';
+
+  /** 64 sectors that can be written, then 64 that can not. */
+  beforeEach(async () => {
+    fs = createMemoryFileStore();
+    await fs.makeFolder('/x');
+    await createDisk('/x/part.vmdk', bytes(64 * SECTOR_BYTES), { fs, type: 'monolithicFlat' });
+    const lines = ['RW 64 FLAT "part-flat.vmdk" 0', 'RW 64 ZERO'];
+    const head = ['# Disk DescriptorFile', 'version=1', 'CID=12345678', 'parentCID=ffffffff'];
+    await writeText(fs, mixed, [...head, 'createType="custom"', ...lines, ''].join('\n'));
+    await createDelta(delta, mixed, { fs, grainSize: 8 });
+  });
+
+  async function writeDelta(start: number): Promise<void> {
+    const chain = await openChain(delta, 'update', { fs });
+    await chain.write(start as Sectors, pattern(8 * SECTOR_BYTES, 3));
+    await chain.close();
+  }
+
+  it('is not begun: a part of the disk must not be written', async () => {
+    await writeDelta(80);
+    const change = (dryRun: boolean) => () => commitDisk(delta, { fs, inPlace: true, dryRun });
+    for (const dryRun of [true, false])
+      await expectRefused(fs, '/x', change(dryRun), 'extent-read-only', mixed, 'line 7', 'sector 64');
+  });
+
+  it('goes on where that part keeps what it has', async () => {
+    await writeDelta(16);
+    const content = await contentOf(fs, delta);
+    await commitDisk(delta, { fs, inPlace: true });
+    expect((await contentOf(fs, mixed)).equals(content)).toBe(true);
+  });
 });
 
 describe('a machine with a disk that is half merged', () => {
