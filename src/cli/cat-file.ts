@@ -4,7 +4,6 @@ import { usageError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import { chooseFileSystem, findFileSystems } from '../examine/find-file-systems.ts';
 import { findFile, readFile } from '../examine/read-file.ts';
-import { writeNewFile } from '../operations/new-file.ts';
 import type { CommandContext } from './context.ts';
 import type { Arguments } from './parsed-arguments.ts';
 
@@ -31,6 +30,7 @@ export async function catFile(
   };
   await context.withProgress(async (task) => {
     if (target === undefined || target === '-') return pieces(task, (data) => context.stdout.write(data));
+    const { writeNewFile } = await import('../operations/new-file.ts');
     await writeNewFile(context.outputs, target, chain, context.force, async (file) => {
       let at = 0;
       await pieces(task, async (data) => {

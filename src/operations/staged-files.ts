@@ -114,11 +114,12 @@ async function assertPlaces(
   const there: string[] = [];
   for (const name of names) {
     const path = posix.join(folder, name);
-    if (!(await store.exists(path))) continue;
-    const { identity, kind } = await store.resolve(path);
-    if (kind !== 'file') {
-      throw new VmdkError('refused', 'target-is-no-file', 'the target is there and is no file', { path });
+    if (!(await store.exists(path))) {
+      if ((await store.list(folder)).includes(name)) throw noFile(path, 'a link that leads nowhere');
+      continue;
     }
+    const { identity, kind } = await store.resolve(path);
+    if (kind !== 'file') throw noFile(path, kind === 'folder' ? 'a folder' : 'a special file');
     if (sources?.has(identity) === true) {
       throw new VmdkError('refused', 'target-is-source', 'the target is a file of the disk that is read', {
         path,
@@ -133,6 +134,15 @@ async function assertPlaces(
     there.push(name);
   }
   return there;
+}
+
+function noFile(path: string, found: string): VmdkError {
+  const expected = 'a file or nothing';
+  return new VmdkError('refused', 'target-is-no-file', 'the target is there and is no file', {
+    path,
+    found,
+    expected,
+  });
 }
 
 interface Placing {

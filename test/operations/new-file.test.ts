@@ -112,9 +112,9 @@ describe('a new file out of a chain', () => {
 
   it('refuses a file that appears while it works', async () => {
     const fs = failing((file) => ({
-      sync: async () => {
+      close: async () => {
         await store.replace('/vm/late', Buffer.from('mine'));
-        await file.sync();
+        await file.close();
       },
     }));
     await expect(rawFile(chain, '/vm/late', { fs })).rejects.toMatchObject({ code: 'target-exists' });

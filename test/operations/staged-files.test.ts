@@ -1,10 +1,14 @@
 // New files put in place together, cut off at every moment: once the next run into the folder has begun, all of them are
 // there or none, what they replace is whole or gone, and nothing else lies about.
+import { mkdtemp, readdir, readlink, rm, symlink } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { makeStaged } from '../../src/operations/staged-files.ts';
 import { readWhole, writeWhole } from '../../src/operations/tidy.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { storeFor } from '../../src/storage/promises-file-store.ts';
 import { runsOf } from '../support/clone-bench.ts';
 import { crashStoreOf } from '../support/crash-store.ts';
 
@@ -55,4 +59,19 @@ it.each([
     }
   }
   expect([...outcomes].sort()).toEqual(['new', 'old']);
+});
+
+it('a link that leads nowhere has its name all the same', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'staged-'));
+  try {
+    await symlink('nowhere', join(folder, 'disk.vmdk'));
+    for (const overwrite of [false, true]) {
+      const placing = makeStaged(storeFor(undefined), folder, ['disk.vmdk'], async () => {}, { overwrite });
+      await expect(placing).rejects.toMatchObject({ code: 'target-is-no-file', kind: 'refused' });
+    }
+    expect(await readdir(folder)).toEqual(['disk.vmdk']);
+    expect(await readlink(join(folder, 'disk.vmdk'))).toBe('nowhere');
+  } finally {
+    await rm(folder, { recursive: true });
+  }
 });

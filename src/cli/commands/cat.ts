@@ -8,7 +8,6 @@ import type { CommandModule } from '../command-module.ts';
 import { diskOf, readingOptionsOf, withChainAt } from '../chain-read.ts';
 import { EXIT } from '../failure.ts';
 import { refuseToReplaceBase } from '../sharers.ts';
-import { writeNewFile } from '../../operations/new-file.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const target = args.text('to');
@@ -30,6 +29,7 @@ export const run: CommandModule['run'] = async (args, context) => {
         await copyOut(chain, range, (data) => context.stdout.write(data), task);
         return;
       }
+      const { writeNewFile } = await import('../../operations/new-file.ts');
       await writeNewFile(context.outputs, target, chain, context.force, async (file) => {
         let at = 0;
         await copyOut(
