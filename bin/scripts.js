@@ -1,8 +1,8 @@
 // Loads the joined scripts of the command line (dist/cli), together with what Node's compiler made of them when they
 // were built: compiling them anew would be most of what a short command costs. What was kept by another version of Node
 // or for another processor is of no use; then the script is compiled as any other.
+'use strict';
 
-// An import of node:fs would load its streams too.
 const { readFileSync } = process.getBuiltinModule('node:fs');
 const { dirname, join } = process.getBuiltinModule('node:path');
 const { Script } = process.getBuiltinModule('node:vm');
@@ -17,7 +17,7 @@ const compiledOf = (file) => `${file}.${process.version}-${process.arch}.bin`;
  * A `require` for the scripts beside and below `folder`, for Node's own modules and for packages. `loaded` is told of each
  * script.
  */
-export function scriptsIn(folder, loaded = () => undefined) {
+function scriptsIn(folder, loaded = () => undefined) {
   const modules = new Map();
   const load = (file) => {
     const known = modules.get(file);
@@ -56,3 +56,5 @@ function readIfThere(file) {
     return undefined;
   }
 }
+
+exports.scriptsIn = scriptsIn;

@@ -1,12 +1,13 @@
 #!/usr/bin/env node
-// Starts the command line. `--version` is answered here, so that it stays instant; all else is in dist.
-import { scriptsIn } from './scripts.js';
+// Starts the command line. `--version` is answered here, so that it stays instant; all else is in dist. A CommonJS module
+// (see package.json beside it): Node takes some ten milliseconds to get its loader of other modules ready.
+'use strict';
+const { scriptsIn } = require('./scripts.js');
 
 const { existsSync, readFileSync } = process.getBuiltinModule('node:fs');
 const { dirname, join } = process.getBuiltinModule('node:path');
-const { fileURLToPath } = process.getBuiltinModule('node:url');
 const args = process.argv.slice(2);
-const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const root = dirname(__dirname);
 
 if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   console.log(JSON.parse(readFileSync(join(root, 'package.json'), 'utf8')).version);
@@ -15,5 +16,7 @@ if (args.length === 1 && (args[0] === '--version' || args[0] === '-V')) {
   process.exitCode = 3;
 } else {
   const { main } = scriptsIn(join(root, 'dist/cli'))('./main.cjs');
-  process.exitCode = await main(args);
+  main(args).then((code) => {
+    process.exitCode = code;
+  });
 }

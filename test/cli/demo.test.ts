@@ -33,7 +33,7 @@ describe('the base disk of the demo', () => {
 
 describe('the demo', () => {
   it('makes eight clones, writes into one, and shows that the base did not change', async () => {
-    const { stdout } = await run(process.execPath, [fileURLToPath(new URL('bin/demo.js', root))]);
+    const { stdout } = await run(process.execPath, [fileURLToPath(new URL('bin/demo.mjs', root))]);
     const folder = /^All of it is in (\S+):/m.exec(stdout)?.[1] ?? '';
     try {
       expect(stdout).toContain('The base did not change.');

@@ -13,7 +13,7 @@ import { expect } from 'vitest';
 
 const root = new URL('../../', import.meta.url);
 export const COMMAND = fileURLToPath(new URL('bin/vmdkit.js', root));
-const SETUP = fileURLToPath(new URL('bin/setup.js', root));
+const SETUP = fileURLToPath(new URL('bin/setup.mjs', root));
 const DEMO_BASE_MAKER = fileURLToPath(new URL('fixtures/make-base.js', root));
 const SCHEMAS = fileURLToPath(new URL('docs/schemas/', root));
 

@@ -1,5 +1,5 @@
 // Keeps what Node's compiler makes of the command line's scripts beside them: runs the commands that are quick by nature,
-// so that what they need is compiled, then writes it down. Called by setup.js on a folder that is not in use yet. Not
+// so that what they need is compiled, then writes it down. Called by setup.mjs on a folder that is not in use yet. Not
 // published.
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -56,7 +56,7 @@ async function buildDist(always) {
     'tsconfig.build.json',
     'package.json',
     'package-lock.json',
-    'bin/setup.js',
+    'bin/setup.mjs',
     'bin/scripts.js',
   ]);
   if (!always && existsSync(at('dist')) && stampOf('build') === wanted) return;
@@ -67,7 +67,7 @@ async function buildDist(always) {
     const tsc = at('node_modules/typescript/bin/tsc');
     run(process.execPath, [tsc, '-p', 'tsconfig.build.json', '--outDir', fresh], 'inherit');
     await joinModules(at(fresh));
-    run(process.execPath, [at('bin/keep-compiled.js'), fresh], 'inherit');
+    run(process.execPath, [at('bin/keep-compiled.mjs'), fresh], 'inherit');
     if (existsSync(at('dist'))) renameSync(at('dist'), at(old));
     renameSync(at(fresh), at('dist'));
     stamp('build', wanted);
