@@ -132,7 +132,8 @@ export {
   type ConvertOptions,
 } from './operations/convert-disk.ts';
 export { measureDisk, type MeasuredDisk, type MeasureOptions } from './operations/measure-disk.ts';
-export type { ByteStream, SourceFormat } from './operations/convert-source.ts';
+export type { SourceFormat } from './operations/convert-source.ts';
+export type { ByteStream } from './operations/spool-input.ts';
 export type { FilledFile } from './operations/fill-disk.ts';
 export type { ConversionShape } from './operations/plan-conversion.ts';
 export type { LostRange } from './block/salvage.ts';

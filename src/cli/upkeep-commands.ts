@@ -82,9 +82,14 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
       },
     ],
     opensDisks: true,
-    examples: ['vmdkit diff old.vmdk new.vmdk -o update.patch', 'vmdkit apply update.patch copy-of-old.vmdk'],
+    examples: [
+      'vmdkit diff old.vmdk new.vmdk -o update.patch',
+      'vmdkit apply update.patch copy-of-old.vmdk',
+      'vmdkit diff old.vmdk new.vmdk -o - | ssh HOST vmdkit apply - copy-of-old.vmdk',
+    ],
     notes: [
       'Nothing is written unless the patch is whole and DISK holds what the patch was made from. A disk that is up to date already stays as it is. After an interruption, --force goes on; what comes out is proved in any case.',
+      'With - the patch comes from stdin, and is kept beside DISK until it is applied.',
     ],
     load: () => import('./commands/apply.ts'),
   },

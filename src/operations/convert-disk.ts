@@ -16,18 +16,13 @@ import type { RandomBytes } from '../format/content-id.ts';
 import { copyGrains } from '../block/copy-grains.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
-import {
-  identitiesOf,
-  openSource,
-  type ByteStream,
-  type ConvertSource,
-  type SourceFormat,
-} from './convert-source.ts';
+import { identitiesOf, openSource, type ConvertSource, type SourceFormat } from './convert-source.ts';
 import { assertRoomAbove } from './create-delta.ts';
 import type { DiskPlan } from './disk-plan.ts';
 import { fillDisk, USUAL_LEVEL, type FilledFile } from './fill-disk.ts';
 import { hintNotes, parentHintFor, type HintStyle } from './parent-hint.ts';
 import { namesOf, planConversion, type ConversionShape } from './plan-conversion.ts';
+import type { ByteStream } from './spool-input.ts';
 import { makeStaged } from './staged-files.ts';
 
 export interface ConvertOptions extends ConversionShape, ChainOptions, TaskOptions {

@@ -1,19 +1,16 @@
 // What a conversion reads: a chain, or a raw file. Rule: a file is taken as raw only when that is said, since the guest
 // decides what a raw disk begins with, and could make it look like anything.
-import { posix } from 'node:path';
 import type { SectorSource } from '../block/sector-source.ts';
-import { eachNonZero } from '../block/zero-scan.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
 import { assertNotHalfMerged } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
-import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { roundUp, SECTOR_BYTES, sectors } from '../core/units.ts';
 import { openFlatExtent } from '../extent/flat-extent.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
-import { openStage, removeStage, clearStages } from './staged-files.ts';
+import { spoolInput, type ByteStream, type SpoolPlace } from './spool-input.ts';
 
 export type SourceFormat = 'vmdk' | 'raw';
 
@@ -23,14 +20,6 @@ export interface ConvertSource {
   readonly chain: Chain | undefined;
   readonly path: string;
   close(): Promise<void>;
-}
-
-/** Bytes as they come, of a pipe for one; they are read once. */
-export type ByteStream = AsyncIterable<Uint8Array>;
-
-/** Where a stream is kept until its length is known: every disk begins with its size. */
-export interface SpoolPlace extends TaskOptions {
-  readonly folder: string;
 }
 
 /** Close it when done. @throws VmdkError whatever opening it finds; `raw-size` (usage) for a raw file of half sectors. */
@@ -80,43 +69,21 @@ async function openSpooled(
   options: ChainOptions,
   spool: SpoolPlace,
 ): Promise<ConvertSource> {
-  await clearStages(store, spool.folder);
-  const { stage } = await openStage(store, spool.folder);
-  const path = posix.join(stage, `input.${format}`);
+  const { path, remove } = await spoolInput(store, from, `input.${format}`, spool);
   try {
-    await spoolInto(store, path, from, spool);
     const opened =
       format === 'vmdk'
         ? await openVmdk(path, { ...options, fs: store })
         : await openRaw(store, path, 'the input');
     const close = async (): Promise<void> => {
       await opened.close();
-      await removeStage(store, stage);
+      await remove();
     };
     if ('source' in opened) return { ...opened, close };
     return { source: opened, chain: undefined, path, close };
   } catch (error) {
-    await removeStage(store, stage).catch(() => {});
+    await remove().catch(() => {});
     throw error;
-  }
-}
-
-/** Zeros become holes. */
-async function spoolInto(store: FileStore, path: string, from: ByteStream, task: TaskOptions): Promise<void> {
-  const file = await store.create(path);
-  try {
-    let end = 0;
-    for await (const piece of from) {
-      throwIfAborted(task);
-      const stretches: [number, number][] = [];
-      eachNonZero(piece, (start, stop) => stretches.push([start, stop]));
-      for (const [start, stop] of stretches) await file.write(piece.subarray(start, stop), end + start);
-      end += piece.length;
-      task.onProgress?.({ phase: 'reading', done: end, total: end, unit: 'bytes' });
-    }
-    await file.resize(end);
-  } finally {
-    await file.close();
   }
 }
 

@@ -1,5 +1,5 @@
 // compare and diff as a user runs them: answers on stdout, exit codes, JSON against the schemas.
-import { copyFile, mkdir, readFile, rm } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { bytes } from '../../src/core/units.ts';
@@ -171,6 +171,19 @@ describe('diff -o and apply', () => {
     );
     expect(await there('compare', 'flat.vmdk', 'leaf.vmdk')).toMatchObject({ code: 0 });
     expect(await json('apply', ['apply', 'p', 'flat.vmdk'], { cwd: work })).toMatchObject({ already: true });
+  });
+
+  it('takes a patch from a pipe, and leaves nothing of it', async () => {
+    const { stdout: patch } = await vmdkit(['diff', 'flat.vmdk', 'leaf.vmdk', '-o', '-'], { cwd: work });
+    const before = (await readdir(work)).sort();
+    const cut = await vmdkit(['apply', '-', 'flat.vmdk'], { cwd: work, input: patch.subarray(0, 1000) });
+    expect(cut).toMatchObject({ code: 3 });
+    expect(cut.stderr).toContain('standard input: this is not a whole patch');
+    expect(await there('compare', 'flat.vmdk', 'leaf.vmdk')).toMatchObject({ code: 1 });
+    const applied = await json('apply', ['apply', '-', 'flat.vmdk'], { cwd: work, input: patch });
+    expect(applied).toMatchObject({ patch: '-', already: false });
+    expect(await there('compare', 'flat.vmdk', 'leaf.vmdk')).toMatchObject({ code: 0 });
+    expect((await readdir(work)).sort()).toEqual(before);
   });
 
   it('refuses a patch that was not made from the disk, and disks that others stand on', async () => {

@@ -1,10 +1,14 @@
 // `vmdkit apply`: a patch of `vmdkit diff` put over a disk. What is below the disk is only read.
+import { posix } from 'node:path';
 import { openChain } from '../../chain/open-chain.ts';
 import { openDisk } from '../../disk/open-disk.ts';
 import { printCid } from '../../format/content-id.ts';
 import { applyPatch } from '../../operations/apply-patch.ts';
+import { spoolInput } from '../../operations/spool-input.ts';
 import { filesOfDisk, withLocks } from '../../operations/with-locks.ts';
+import type { RandomAccessFile } from '../../storage/file-store.ts';
 import type { CommandModule } from '../command-module.ts';
+import type { CommandContext } from '../context.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { sizeText } from '../numbers.ts';
@@ -19,7 +23,7 @@ export const run: CommandModule['run'] = async (args, context) => {
     // The locks are ours.
     locked: 'ignore' as const,
   };
-  const patch = await context.store.open(args.operand('PATCH'), 'read');
+  const { patch, name, close } = await openPatch(args.operand('PATCH'), path, context);
   try {
     const disk = await openDisk(path, { ...options, onFinding: undefined });
     await disk.close();
@@ -43,7 +47,7 @@ export const run: CommandModule['run'] = async (args, context) => {
       await context.printJson({
         schema: 'vmdkit-apply/v1',
         filename: leaf.path,
-        patch: patch.path,
+        patch: name,
         ...facts,
       });
     } else if (already) context.talk(`${path}: up to date already; nothing was written`);
@@ -54,6 +58,37 @@ export const run: CommandModule['run'] = async (args, context) => {
     }
     return EXIT.done;
   } finally {
-    await patch.close();
+    await close();
   }
 };
+
+interface OpenPatch {
+  readonly patch: RandomAccessFile;
+  /** What it is called. */
+  readonly name: string;
+  readonly close: () => Promise<void>;
+}
+
+/** A patch is read twice, so that one from a pipe is kept until it is over. */
+async function openPatch(operand: string, disk: string, context: CommandContext): Promise<OpenPatch> {
+  const { store, stdin } = context;
+  if (operand !== '-') {
+    const patch = await store.open(operand, 'read');
+    return { patch, name: patch.path, close: () => patch.close() };
+  }
+  const folder = posix.dirname((await store.resolve(disk)).path);
+  const { path, remove } = await context.withProgress((task) =>
+    spoolInput(store, stdin, 'input.patch', { folder, ...task }),
+  );
+  try {
+    const patch = await store.open(path, 'read');
+    const close = async (): Promise<void> => {
+      await patch.close();
+      await remove();
+    };
+    return { patch: { ...patch, path: 'standard input' }, name: '-', close };
+  } catch (error) {
+    await remove().catch(() => {});
+    throw error;
+  }
+}

@@ -11,7 +11,8 @@ import {
   readingOptions,
   type ConvertedDisk,
 } from '../../operations/convert-disk.ts';
-import { openSource, type ByteStream } from '../../operations/convert-source.ts';
+import { openSource } from '../../operations/convert-source.ts';
+import type { ByteStream } from '../../operations/spool-input.ts';
 import { copyOut } from '../../operations/copy-out.ts';
 import type { Arguments } from '../parsed-arguments.ts';
 import type { CommandContext } from '../context.ts';
