@@ -1,15 +1,18 @@
 // Chains whose links were made and written by us, by QEMU, or by both. Links by QEMU stand on our bases, ours on
 // QEMU's; contents and maps must agree in both programs, and nothing below a leaf may change.
-import { mkdir } from 'node:fs/promises';
+import { copyFile, mkdir, readdir } from 'node:fs/promises';
 import { basename, dirname, relative } from 'node:path';
 import { afterEach, beforeEach, expect, it } from 'vitest';
+import { openDisk } from '../../src/disk/open-disk.ts';
 import { createDelta } from '../../src/operations/create-delta.ts';
 import { describeWithPeer } from '../support/peer-tools.ts';
 import {
   applyByUs,
   applyToModel,
   expectSameContent,
+  giveCid,
   MIB,
+  type NamedModel,
   QEMU_SUBFORMATS,
   QemuImages,
   randomWork,
@@ -48,8 +51,9 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a mixed chain', ({ 'qemu-img': qemu, 
   }
 
   /** Links by turns: QEMU's hosted deltas, our hosted deltas, our ESX deltas; each written by its maker. */
-  async function grow(depth: number, base: string, seed: number, perLink: number): Promise<Buffer> {
+  async function grow(depth: number, base: string, seed: number, perLink: number): Promise<Buffer[]> {
     const model = await qemuBase('link0.vmdk', base, seed);
+    const models = [Buffer.from(model)];
     for (let link = 1; link < depth; link++) {
       const [name, below] = [`link${link}.vmdk`, `link${link - 1}.vmdk`];
       const work = randomWork(seed + link, SIZE, perLink, 3);
@@ -61,23 +65,32 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a mixed chain', ({ 'qemu-img': qemu, 
         await applyByUs(images.path(name), work);
       }
       applyToModel(model, work);
+      models.push(Buffer.from(model));
     }
-    return model;
+    return models;
   }
 
-  it.each(QEMU_BASES)('of eight links of every type over a %s base agrees', async (base) => {
-    const model = await grow(8, base, 8201, 4);
-    const runs = await images.expectAgreement('link7.vmdk', model);
-    const depths = new Set(runs.map(({ depth }) => depth));
-    expect(depths.size).toBe(8);
-  });
-
-  it('of 32 links of every type agrees, and takes no 33rd from us', async () => {
-    const model = await grow(32, 'monolithicSparse', 8300, 4);
-    await images.expectAgreement('link31.vmdk', model);
+  it('of 32 links of every type agrees, and of eight over a base of every type, and takes no 33rd', async () => {
+    const seed = 8300;
+    const models = await grow(32, 'monolithicSparse', seed, 4);
+    await images.expectAgreement('link31.vmdk', models[31]!);
     await expect(createDelta(images.path('more.vmdk'), images.path('link31.vmdk'))).rejects.toMatchObject({
       code: 'chain-too-deep',
     });
+
+    // The same links above a base that holds the same: what stands above one may stand above another of its CID.
+    const base = await openDisk(images.path('link0.vmdk'));
+    await base.close();
+    const files = (await readdir(images.folder)).filter((name) => /^link[1-7][.-]/.test(name));
+    for (const type of QEMU_BASES) {
+      await mkdir(images.path(type));
+      for (const name of files) await copyFile(images.path(name), images.path(`${type}/${name}`));
+      await qemuBase(`${type}/link0.vmdk`, type, seed);
+      await giveCid(images.path(`${type}/link0.vmdk`), base.descriptor.cid!);
+    }
+    const leaves = QEMU_BASES.map((type) => ({ name: `${type}/link7.vmdk`, model: models[7]! }));
+    for (const runs of await images.expectAgreements(leaves))
+      expect(new Set(runs.map(({ depth }) => depth)).size).toBe(8);
   });
 
   it('with one ESX delta in the middle is written above it by QEMU and read alike', async () => {
@@ -111,6 +124,7 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a mixed chain', ({ 'qemu-img': qemu, 
       for (const folder of ['base', 'clones', 'clones/deep']) await mkdir(images.path(folder));
       const model = await qemuBase(names[0]!, 'twoGbMaxExtentSparse', 8600);
       const options = { allow: [images.folder] };
+      const clones: NamedModel[] = [];
       for (const [index, name] of names.entries()) {
         if (index === 0) continue;
         const below = names[index - 1]!;
@@ -122,8 +136,9 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a mixed chain', ({ 'qemu-img': qemu, 
         const work = randomWork(8610 + index, SIZE, 8, 3);
         await applyByUs(images.path(name), work, options);
         applyToModel(model, work);
-        await images.expectAgreement(name, model, options);
+        clones.push({ name, model: Buffer.from(model) });
       }
+      await images.expectAgreements(clones, options);
     },
   );
 
@@ -143,6 +158,7 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a mixed chain', ({ 'qemu-img': qemu, 
 
   it('gives each of a delta’s siblings its own contents', async () => {
     const model = await qemuBase('base.vmdk', 'monolithicSparse', 8800);
+    const disks: NamedModel[] = [{ name: 'base.vmdk', model }];
     for (let index = 0; index < 4; index++) {
       const own = Buffer.from(model);
       const work = randomWork(8801 + index, SIZE, 8, 3);
@@ -155,9 +171,9 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a mixed chain', ({ 'qemu-img': qemu, 
         await images.apply(name, work);
       }
       applyToModel(own, work);
-      expectSameContent(await images.raw(name), own, name);
-      expectSameContent(await readByUs(images.path(name)), own, name);
+      disks.push({ name, model: own });
     }
-    expectSameContent(await images.raw('base.vmdk'), model, 'the base');
+    await images.expectContents(disks);
+    for (const { name, model: own } of disks) expectSameContent(await readByUs(images.path(name)), own, name);
   });
 });

@@ -7,10 +7,12 @@ import { describeWithPeer } from '../support/peer-tools.ts';
 import {
   applyToModel,
   MIB,
+  type NamedModel,
   QEMU_SUBFORMATS,
   QemuImages,
   randomWork,
   readByUs,
+  type Work,
 } from '../support/qemu-images.ts';
 
 describeWithPeer(['qemu-img', 'qemu-io'], 'a disk by QEMU', ({ 'qemu-img': qemu, 'qemu-io': io }) => {
@@ -20,78 +22,98 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'a disk by QEMU', ({ 'qemu-img': qemu,
   });
   afterEach(() => images.close());
 
-  /** A written disk and what it holds. */
-  async function written(name: string, seed: number, size: number, subformat: string, more: string[] = []) {
-    await images.create(name, { size, subformat, more });
-    const work = randomWork(seed, size, 24);
-    await images.apply(name, work);
-    const model = Buffer.alloc(size);
-    applyToModel(model, work);
-    return model;
+  interface Wanted {
+    readonly name: string;
+    readonly size: number;
+    readonly subformat: string;
+    readonly more?: string[];
+    readonly work: readonly Work[];
   }
 
-  it.each(QEMU_SUBFORMATS)('of type %s reads and maps as in QEMU', async (subformat) => {
-    // The second is no multiple of a grain.
-    for (const [index, size] of [4 * MIB, MIB + 512 * 3].entries()) {
-      const name = `disk${index}.vmdk`;
-      const model = await written(name, 100 + index, size, subformat);
-      await images.expectAgreement(name, model);
-      const disk = await openDisk(images.path(name));
-      expect(disk.createType).toBe(subformat);
-      expect(disk.findings).toEqual([]);
-      await disk.close();
-    }
-  });
+  /** Disks made each by itself and written in one process, and what they hold. */
+  async function written(wanted: readonly Wanted[]): Promise<NamedModel[]> {
+    for (const { name, ...options } of wanted) await images.create(name, options);
+    await images.applyEach(wanted);
+    return wanted.map(({ name, size, work }) => {
+      const model = Buffer.alloc(size);
+      applyToModel(model, work);
+      return { name, model };
+    });
+  }
 
   it.each(QEMU_SUBFORMATS)(
-    'of type %s reads and maps as in QEMU once it is a streamOptimized copy',
+    'of type %s, and a streamOptimized copy of it, reads and maps as in QEMU',
     async (subformat) => {
-      const size = 2 * MIB + 512 * 5;
-      const model = await written('disk.vmdk', 200, size, subformat);
-      await images.convert('disk.vmdk', 'stream.vmdk', 'streamOptimized');
-      await images.expectAgreement('stream.vmdk', model);
-    },
-  );
-
-  it.each(['monolithicSparse', 'twoGbMaxExtentSparse'])(
-    'of type %s with zero grains reads and maps as in QEMU',
-    async (subformat) => {
-      const model = await written('disk.vmdk', 300, 3 * MIB, subformat, ['zeroed_grain=on']);
-      // Whole grains of zeros over data, over zeros and over nothing, at the start, in the middle and at the end.
-      const grain = 65_536;
-      const zeros = [0, grain, MIB, 3 * MIB - grain].map(
-        (at) => ({ do: 'zero', at, length: grain, fill: 0 }) as const,
+      // The second is no multiple of a grain.
+      const disks = await written(
+        [4 * MIB, 2 * MIB + 512 * 5].map((size, index) => ({
+          name: `disk${index}.vmdk`,
+          size,
+          subformat,
+          work: randomWork(100 + index, size, 24),
+        })),
       );
-      await images.apply('disk.vmdk', zeros);
-      applyToModel(model, zeros);
-      const runs = await images.expectAgreement('disk.vmdk', model);
-      const present = runs.filter((run) => run.zero && run.present);
-      expect(present.length).toBeGreaterThan(1);
+      await images.convert(disks[1]!.name, 'stream.vmdk', 'streamOptimized');
+      await images.expectAgreements([...disks, { ...disks[1]!, name: 'stream.vmdk' }]);
+      for (const { name } of disks) {
+        const disk = await openDisk(images.path(name));
+        expect(disk.createType).toBe(subformat);
+        expect(disk.findings).toEqual([]);
+        await disk.close();
+      }
     },
   );
 
-  it.each([
-    'compat6=on',
-    'adapter_type=lsilogic',
-    'adapter_type=buslogic',
-    'adapter_type=legacyESX',
-    'hwversion=11',
-  ])('made with %s reads and maps as in QEMU', async (option) => {
-    const size = MIB;
-    for (const subformat of ['monolithicSparse', 'monolithicFlat']) {
-      const name = `${subformat}.vmdk`;
-      const model = await written(name, 400, size, subformat, [option]);
-      await images.expectAgreement(name, model);
+  it('with zero grains, in one file or in several, reads and maps as in QEMU', async () => {
+    const size = 3 * MIB;
+    const disks = await written(
+      ['monolithicSparse', 'twoGbMaxExtentSparse'].map((subformat) => ({
+        name: `${subformat}.vmdk`,
+        size,
+        subformat,
+        more: ['zeroed_grain=on'],
+        work: randomWork(300, size, 24),
+      })),
+    );
+    // Whole grains of zeros over data, over zeros and over nothing, at the start, in the middle and at the end.
+    const grain = 65_536;
+    const zeros = [0, grain, MIB, size - grain].map(
+      (at) => ({ do: 'zero', at, length: grain, fill: 0 }) as const,
+    );
+    await images.applyEach(disks.map(({ name }) => ({ name, work: zeros })));
+    for (const { model } of disks) applyToModel(model, zeros);
+    for (const runs of await images.expectAgreements(disks)) {
+      expect(runs.filter((run) => run.zero && run.present).length).toBeGreaterThan(1);
     }
   });
 
+  it.each(['monolithicSparse', 'monolithicFlat'])(
+    'of type %s reads and maps as in QEMU with every option of its',
+    async (subformat) => {
+      const options = ['compat6=on', 'hwversion=11'].concat(
+        ['lsilogic', 'buslogic', 'legacyESX'].map((adapter) => `adapter_type=${adapter}`),
+      );
+      const disks = await written(
+        options.map((option) => ({
+          name: `${option}.vmdk`,
+          size: MIB,
+          subformat,
+          more: [option],
+          work: randomWork(400, MIB, 24),
+        })),
+      );
+      await images.expectAgreements(disks);
+    },
+  );
+
   it('that was renamed reads itself, not a neighbour with its old name', async () => {
-    const first = await written('disk.vmdk', 500, MIB, 'monolithicSparse');
+    const disk = { name: 'disk.vmdk', size: MIB, subformat: 'monolithicSparse' };
+    const [first] = await written([{ ...disk, work: randomWork(500, MIB, 24) }]);
     await rename(images.path('disk.vmdk'), images.path('renamed.vmdk'));
-    const second = await written('disk.vmdk', 501, MIB, 'monolithicSparse');
-    expect((await readByUs(images.path('renamed.vmdk'))).equals(first)).toBe(true);
-    expect((await readByUs(images.path('disk.vmdk'))).equals(second)).toBe(true);
-    expect(first.equals(second)).toBe(false);
+    const [second] = await written([{ ...disk, work: randomWork(501, MIB, 24) }]);
+    expect((await readByUs(images.path('renamed.vmdk'))).equals(first!.model)).toBe(true);
+    expect((await readByUs(images.path('disk.vmdk'))).equals(second!.model)).toBe(true);
+    expect(first!.model.equals(second!.model)).toBe(false);
   });
 
   it('of two real extents (2 GiB and a rest) reads across the seam as in QEMU', async () => {

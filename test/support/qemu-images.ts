@@ -1,8 +1,8 @@
 // Disks made and written by QEMU, the plain buffers they must equal, and the same work done by vmdkit. Rule: all
 // random work comes from a seed, so that a failure can be made again.
 import { createHash } from 'node:crypto';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
@@ -100,7 +100,7 @@ export async function applyByUs(
 ): Promise<void> {
   const chain = await openChain(path, 'update', options);
   try {
-    const below = await hashBelow(chain);
+    const below = hashBelow(chain);
     for (const [index, each] of work.entries()) {
       const range = sectorRange(each.at / SECTOR_BYTES, each.length / SECTOR_BYTES);
       if (each.do === 'zero') await chain.zero(range);
@@ -108,26 +108,20 @@ export async function applyByUs(
       if (index % 7 === 6) await chain.flush();
     }
     await chain.flush();
-    expect(await hashBelow(chain)).toEqual(below);
+    expect(hashBelow(chain)).toEqual(below);
   } finally {
     await chain.close();
   }
 }
 
 /** SHA-256 of every file of every link below the leaf. */
-export async function hashBelow(chain: Chain): Promise<Map<string, string>> {
-  const hashes = new Map<string, string>();
-  for (const link of chain.links.slice(1)) {
-    for (const path of [link.path, ...link.extents.flatMap(({ extent }) => extent.path ?? [])]) {
-      hashes.set(
-        path,
-        createHash('sha256')
-          .update(await readFile(path))
-          .digest('hex'),
-      );
-    }
-  }
-  return hashes;
+function hashBelow(chain: Chain): Map<string, string> {
+  const files = chain.links
+    .slice(1)
+    .flatMap((link) => [link.path, ...link.extents.flatMap(({ extent }) => extent.path ?? [])]);
+  return new Map(
+    files.map((path) => [path, createHash('sha256').update(readFileSync(path)).digest('hex')] as const),
+  );
 }
 
 /** The contents as we read them: in pieces by `read`, by the map, and as a stream; all three must be equal. */
@@ -166,6 +160,25 @@ export function expectSameContent(found: Buffer, expected: Buffer, what: string)
   let at = 0;
   while (found[at] === expected[at]) at++;
   expect.fail(`${what}: sector ${Math.floor(at / SECTOR_BYTES)} differs (byte ${at})`);
+}
+
+/** Gives a disk of QEMU's another content id, written as QEMU writes it: without leading zeros. */
+export async function giveCid(path: string, cid: number): Promise<void> {
+  const file = await open(path, 'r+');
+  const head = Buffer.alloc(Math.min((await file.stat()).size, 16_384));
+  await file.read(head, 0, head.length, 0);
+  const text = head.toString('latin1');
+  const at = text.search(/^CID=[0-9a-f]+$/m);
+  const start = text.lastIndexOf('# Disk DescriptorFile', at);
+  const ends = text.indexOf('\0', at);
+  const end = ends < 0 ? text.length : ends;
+  const edited = text.slice(start, end).replace(/^CID=[0-9a-f]+$/m, `CID=${cid.toString(16)}`);
+  // An embedded text is followed by zeros; a text file simply ends where it ends.
+  const room = start === 0 ? edited.length : Math.max(end - start, edited.length);
+  const bytes = Buffer.concat([Buffer.from(edited, 'latin1')], room);
+  await file.write(bytes, 0, bytes.length, start);
+  if (start === 0) await file.truncate(edited.length);
+  await file.close();
 }
 
 /** One entry of `qemu-img map --output json`; bytes. */
@@ -231,6 +244,27 @@ export interface QemuDiskOptions {
   readonly more?: readonly string[];
 }
 
+/** Work for the disk of that name. */
+export interface NamedWork {
+  readonly name: string;
+  readonly work: readonly Work[];
+}
+
+/** What the disk of that name must read as. */
+export interface NamedModel {
+  readonly name: string;
+  readonly model: Buffer;
+}
+
+function ioCommands(work: readonly Work[]): string[] {
+  const commands = work.map(({ do: kind, at, length, fill }) =>
+    kind === 'zero'
+      ? `write -z ${at} ${length}`
+      : `write -s ${join(patternFiles!, `pattern-${fill}`)} ${at} ${length}`,
+  );
+  return commands.flatMap((command) => ['-c', command]);
+}
+
 /** A folder of disks and the QEMU programs that work on them. */
 export class QemuImages {
   readonly folder: string;
@@ -267,12 +301,20 @@ export class QemuImages {
 
   /** Does the work with qemu-io, in one process. */
   async apply(name: string, work: readonly Work[]): Promise<void> {
-    const commands = work.map(({ do: kind, at, length, fill }) =>
-      kind === 'zero'
-        ? `write -z ${at} ${length}`
-        : `write -s ${join(patternFiles!, `pattern-${fill}`)} ${at} ${length}`,
+    await this.#io.ok(['-f', 'vmdk', ...ioCommands(work), this.path(name)]);
+  }
+
+  /** Does one work after the other, each in an opening of its own, in one process; no name has a space. */
+  async applyEach(works: readonly NamedWork[]): Promise<void> {
+    await this.#io.ok(
+      works.flatMap(({ name, work }) => [
+        '-c',
+        `open -o driver=vmdk ${this.path(name)}`,
+        ...ioCommands(work),
+        '-c',
+        'close',
+      ]),
     );
-    await this.#io.ok(['-f', 'vmdk', ...commands.flatMap((command) => ['-c', command]), this.path(name)]);
   }
 
   /** Copies a chain into one new disk. */
@@ -282,13 +324,25 @@ export class QemuImages {
     return this.path(to);
   }
 
-  /** The contents as QEMU reads them. */
-  async raw(name: string): Promise<Buffer> {
+  /** The contents as QEMU reads them; of several disks one after the other. */
+  async raw(...names: string[]): Promise<Buffer> {
     const raw = this.path('contents.raw');
-    await this.#qemu.ok(['convert', '-q', '-f', 'vmdk', '-O', 'raw', this.path(name), raw]);
+    const paths = names.map((name) => this.path(name));
+    await this.#qemu.ok(['convert', '-q', '-f', 'vmdk', '-O', 'raw', ...paths, raw]);
     const content = await readFile(raw);
     await rm(raw);
     return content;
+  }
+
+  /** Proves that QEMU reads each disk as its model, all in one process. */
+  async expectContents(disks: readonly NamedModel[]): Promise<void> {
+    const found = await this.raw(...disks.map(({ name }) => name));
+    let at = 0;
+    for (const { name, model } of disks) {
+      expectSameContent(found.subarray(at, at + model.length), model, `${name} as QEMU reads it`);
+      at += model.length;
+    }
+    expect(found.length).toBe(at);
   }
 
   async map(name: string): Promise<QemuRun[]> {
@@ -310,11 +364,21 @@ export class QemuImages {
 
   /** Proves that QEMU and we read `name` as `model`, and agree on its map, which it gives. */
   async expectAgreement(name: string, model: Buffer, options: ChainOptions = {}): Promise<QemuRun[]> {
-    expectSameContent(await this.raw(name), model, `${name} as QEMU reads it`);
-    expectSameContent(await readByUs(this.path(name), options), model, `${name} as we read it`);
-    const runs = await this.map(name);
-    await expectSameMap(this.path(name), runs, options);
-    return runs;
+    const [runs] = await this.expectAgreements([{ name, model }], options);
+    return runs!;
+  }
+
+  /** The same of several disks, whose contents QEMU reads in one process. */
+  async expectAgreements(disks: readonly NamedModel[], options: ChainOptions = {}): Promise<QemuRun[][]> {
+    await this.expectContents(disks);
+    const maps: QemuRun[][] = [];
+    for (const { name, model } of disks) {
+      expectSameContent(await readByUs(this.path(name), options), model, `${name} as we read it`);
+      const runs = await this.map(name);
+      await expectSameMap(this.path(name), runs, options);
+      maps.push(runs);
+    }
+    return maps;
   }
 
   close(): Promise<void> {
