@@ -3,7 +3,7 @@
 import { walkRuns } from '../block/read-runs.ts';
 import { sectorRange, type SectorRange } from '../block/sector-range.ts';
 import type { SectorSource } from '../block/sector-source.ts';
-import { isZero } from '../block/zero-scan.ts';
+import { eachNonZero, isZero } from '../block/zero-scan.ts';
 import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { ceilDiv, roundUp, SECTOR_BYTES, type Sectors } from '../core/units.ts';
@@ -12,7 +12,7 @@ import { openWritableCowdExtent } from '../extent/writable-cowd-extent.ts';
 import { openWritableSparseExtent } from '../extent/writable-sparse-extent.ts';
 import { cowdFileBytes, encodeEmptyCowd, layOutCowd } from '../format/cowd-layout.ts';
 import { EMBEDDED_DESCRIPTOR_SECTORS, encodeEmptySparse, layOutSparse } from '../format/sparse-layout.ts';
-import type { FileStore } from '../storage/file-store.ts';
+import type { FileStore, WritableFile } from '../storage/file-store.ts';
 import { inOrder } from './in-order.ts';
 import { assertCowdFits, assertSparseFits } from './plan-checks.ts';
 
@@ -48,7 +48,7 @@ export async function rebuildExtent(
   task: TaskOptions,
 ): Promise<number> {
   const { size, parts } = emptyFile(path, shape);
-  const file = await store.create(path);
+  const file = withHoles(await store.create(path));
   let extent: WritableExtent | undefined;
   try {
     await file.resize(size);
@@ -62,6 +62,28 @@ export async function rebuildExtent(
   } finally {
     await (extent ?? file).close();
   }
+}
+
+/** Zeros within what is appended are not written: grains that have holes in the old file have them in the new one. */
+function withHoles(file: WritableFile): WritableFile {
+  let end = 0;
+  return {
+    ...file,
+    async resize(size) {
+      end = size;
+      await file.resize(size);
+    },
+    async write(data, at) {
+      const fresh = at >= end;
+      end = Math.max(end, at + data.length);
+      if (!fresh) return file.write(data, at);
+      const stretches: [number, number][] = [];
+      eachNonZero(data, (from, to) => stretches.push([from, to]));
+      // The last byte gives the file its length.
+      if (stretches.at(-1)?.[1] !== data.length) stretches.push([data.length - 1, data.length]);
+      for (const [from, to] of stretches) await file.write(data.subarray(from, to), at + from);
+    },
+  };
 }
 
 /** The sectors of data that `rebuildExtent` would leave out; everything is read and nothing made. */

@@ -165,6 +165,20 @@ describe('compact', () => {
   });
 });
 
+describe('compact, where grains are partly zero', () => {
+  it('takes no space for the zeros, as an old file with holes takes none', async () => {
+    const store = createMemoryFileStore();
+    await store.makeFolder('/disks');
+    const content = Buffer.alloc(4 << 20);
+    await createDisk('/disks/a.vmdk', bytes(content.length), { fs: store, grainSize: 2048 });
+    for (const at of [0, 2048, 6000]) await put(store, '/disks/a.vmdk', content, at, 8, 3);
+    const { before, after, dropped } = await compactDisk('/disks/a.vmdk', { fs: store });
+    expect(dropped).toBe(0);
+    expect(after).toBeLessThan(before / 2);
+    await expectSound(store, '/disks/a.vmdk', content);
+  });
+});
+
 describe('with the power cut at any moment', () => {
   it.each(['monolithicSparse', 'monolithicFlat'])('a %s disk is the old one or the new one', async (type) => {
     const works = [
