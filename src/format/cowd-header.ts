@@ -30,7 +30,7 @@ export const COWD_TABLE_SECTORS = 32;
 /** Bits 0 (root) and 1 (check capable): on every known ESX delta. */
 export const COWD_FLAGS = 3;
 const INCONSISTENT = 4;
-const LARGEST_GRAIN = 2048;
+export const LARGEST_COWD_GRAIN = 2048;
 
 /** A checked header: sectors. */
 export interface CowdHeader {
@@ -65,8 +65,8 @@ export function parseCowdHeader(from: Uint8Array, path: string): CowdHeader {
   if (raw.version !== 1) fail('version', raw.version, '1');
   if ((raw.flags & INCONSISTENT) !== 0) fail('flags', raw.flags, 'bit 2 (inconsistent) clear');
   if (raw.numSectors === 0) fail('numSectors', raw.numSectors, 'at least 1');
-  if (!isPowerOfTwo(raw.grainSize) || raw.grainSize > LARGEST_GRAIN) {
-    fail('grainSize', raw.grainSize, `a power of two, 1 to ${LARGEST_GRAIN} sectors`);
+  if (!isPowerOfTwo(raw.grainSize) || raw.grainSize > LARGEST_COWD_GRAIN) {
+    fail('grainSize', raw.grainSize, `a power of two, 1 to ${LARGEST_COWD_GRAIN} sectors`);
   }
   if (raw.gdOffset < 4) fail('gdOffset', raw.gdOffset, 'at least 4, behind the header');
   const needed = cowdDirectoryEntries(raw.numSectors, raw.grainSize);

@@ -42,9 +42,9 @@ export const GD_AT_END = 0xffff_ffff_ffff_ffffn;
 /** A table entry that says "zeros". */
 export const ZERO_GRAIN = 1;
 
-const LARGEST_GRAIN = 0x200000;
+export const LARGEST_GRAIN = 0x200000;
 /** 4 MiB: compressed grains are inflated whole, several at a time. Real streams have 64 KiB. */
-const LARGEST_COMPRESSED_GRAIN = 8192;
+export const LARGEST_COMPRESSED_GRAIN = 8192;
 const MOST_ENTRIES_PER_TABLE = 512;
 
 /** A checked header: safe numbers, sectors. */

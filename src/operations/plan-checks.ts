@@ -16,7 +16,7 @@ const SPARSE_GRAINS = { least: 1, most: 2 ** 21, usualLeast: 8, usualMost: 128 }
 const STREAM_GRAINS = { least: 8, usual: 128, most: 2048 } as const;
 const COWD_GRAINS = { least: 1, most: 2048 } as const;
 /** More would not fit the longest descriptor that programs read. */
-const MOST_EXTENTS = 32_768;
+export const MOST_EXTENTS = 32_768;
 
 /**
  * The canonical spelling of a wanted createType, which must be one of `among`.
