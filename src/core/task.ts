@@ -18,3 +18,19 @@ export interface TaskOptions {
 export function throwIfAborted(task: TaskOptions | undefined): void {
   task?.signal?.throwIfAborted();
 }
+
+/** Waits so many milliseconds. Rejects at once with the signal's own reason when it is aborted meanwhile. */
+export async function pause(ms: number, task: TaskOptions | undefined): Promise<void> {
+  throwIfAborted(task);
+  const signal = task?.signal;
+  await new Promise<void>((resolve) => {
+    const done = (): void => {
+      clearTimeout(timer);
+      signal?.removeEventListener('abort', done);
+      resolve();
+    };
+    const timer = setTimeout(done, ms);
+    signal?.addEventListener('abort', done);
+  });
+  throwIfAborted(task);
+}

@@ -117,7 +117,7 @@ async function makeAll(
     store,
     locked,
     () => applyChangeSet(store, set, { signal, onProgress, durable, runs, onSkipped, beforeCommit }),
-    { others: takeOver === true ? 'ignore' : 'refuse', host: locks?.host },
+    { others: takeOver === true ? 'ignore' : 'refuse', host: locks?.host, signal },
   );
   return failures;
 }

@@ -68,7 +68,7 @@ export async function setGuard(path: string, options: GuardOptions = {}): Promis
           },
           { durable: options.durable, signal: options.signal, runs: options.runs },
         ),
-      { mode: 'shared', others: options.locked },
+      { mode: 'shared', others: options.locked, signal: options.signal },
     );
     await makeReadOnly(store, files, false);
     if (store.changeMode === undefined)
@@ -151,7 +151,7 @@ export async function restoreCid(path: string, options: GuardOptions = {}): Prom
         const note = 'what changed is still there: disks that are made over it from now on show it';
         return { ...found, cid: printCid(cid), notes: unseen ? [...found.notes, note] : found.notes };
       },
-      { others: options.locked },
+      { others: options.locked, signal: options.signal },
     );
   });
 }

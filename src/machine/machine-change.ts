@@ -118,7 +118,7 @@ export async function finishChange(plan: ChangePlan, options: SnapshotOptions): 
       await applyChangeSet(store, set, options);
     };
     const files = filesToLock(plan, changes);
-    await withLocks(store, files, carryOut, { others, host: options.locks?.host });
+    await withLocks(store, files, carryOut, { others, host: options.locks?.host, signal: options.signal });
   }
   return reportOf(plan, changes, dryRun);
 }

@@ -79,7 +79,7 @@ export async function renameDisk(
     const others = options.locked === 'ignore' ? 'ignore' : 'refuse';
     const work = (): Promise<RenamedDisk['relinked']> => carryOut(store, renaming, options);
     const dry = options.dryRun === true;
-    const relinked = dry ? await work() : await withLocks(store, locked, work, { others });
+    const relinked = dry ? await work() : await withLocks(store, locked, work, { others, signal });
     const notes = [...sharers.notes, ...(dry ? [] : await moveRegister(store, renaming))];
     const { references } = named;
     return { from: chain.leaf.path, to, files: renaming.files, relinked, references, notes };

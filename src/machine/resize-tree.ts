@@ -80,7 +80,7 @@ export async function resizeTree(
   const files = [...members.flatMap((member) => member.files), ...sharers.machines];
   const others = options.locked === 'ignore' ? 'ignore' : 'refuse';
   const work = (): Promise<ResizedTree> => resizeLocked(store, members, size / SECTOR_BYTES, options);
-  const done = dryRun ? await work() : await withLocks(store, files, work, { others });
+  const done = dryRun ? await work() : await withLocks(store, files, work, { others, signal });
   return { ...done, notes: sharers.notes };
 }
 

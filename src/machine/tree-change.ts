@@ -139,7 +139,7 @@ async function carryOut(
       for (const one of work) await one();
       await applyChangeSet(store, set, { signal, durable, runs });
     },
-    { others, host: options.locks?.host },
+    { others, host: options.locks?.host, signal },
   );
 }
 

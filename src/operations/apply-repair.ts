@@ -120,7 +120,7 @@ export async function applyRepair(
       await save(store, recordPath, await applied(store, record));
       return { filename, outcome: 'applied', undoRecord: recordPath, files: pathsOf(record) };
     },
-    { others },
+    { others, signal: options.signal },
   );
 }
 
@@ -153,7 +153,7 @@ export async function undoRepair(
       }
       return { filename, outcome: 'undone', undoRecord: undefined, files: pathsOf(record) };
     },
-    { others },
+    { others, signal: options.signal },
   );
 }
 

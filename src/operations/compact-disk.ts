@@ -53,7 +53,10 @@ export async function compactDisk(path: string, options: CompactOptions = {}): P
   await found.close();
   const files = filesOfDisk(found);
   const others = options.locked === 'ignore' ? 'ignore' : 'refuse';
-  return withLocks(store, [path, ...files], () => compactLocked(store, path, options), { others });
+  return withLocks(store, [path, ...files], () => compactLocked(store, path, options), {
+    others,
+    signal: options.signal,
+  });
 }
 
 async function compactLocked(

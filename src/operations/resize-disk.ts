@@ -82,7 +82,7 @@ export async function resizeDisk(
   const others = options.locked === 'ignore' ? 'ignore' : 'refuse';
   const found = await openDisk(path, { ...options, onFinding: undefined });
   await found.close();
-  return withLocks(store, [path, ...filesOfDisk(found)], work, { others });
+  return withLocks(store, [path, ...filesOfDisk(found)], work, { others, signal: options.signal });
 }
 
 function assertNoParent({ descriptor, path, capacity }: Disk): void {

@@ -4,7 +4,7 @@
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
-import { throwIfAborted, type TaskOptions } from '../core/task.ts';
+import { pause, throwIfAborted, type TaskOptions } from '../core/task.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { applyChangeSet } from './change-set.ts';
 import type { FileChange } from './file-change.ts';
@@ -180,8 +180,7 @@ async function putInPlace(
       return;
     } catch (error) {
       if (!isVmdkError(error, 'run-in-progress') || tries >= TRIES) throw error;
-      throwIfAborted(options);
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * (0.5 + Math.random())));
+      await pause(PAUSE_MS * (0.5 + Math.random()), options);
     }
   }
 }

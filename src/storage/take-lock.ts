@@ -4,6 +4,7 @@
 import { randomInt } from 'node:crypto';
 import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
+import { pause } from '../core/task.ts';
 import type { FileStore, RandomAccessFile, WritableFile } from './file-store.ts';
 import { lockedError } from './lock-errors.ts';
 import { claimName, executionIdOf, machineIdOf, parseClaim } from './lock-claims.ts';
@@ -28,6 +29,8 @@ export interface TakeLockOptions {
   others?: 'refuse' | 'ignore' | undefined;
   /** This machine unless given. */
   host?: LockHost | undefined;
+  /** Ends the wait for a mark that somebody may be about to give up; a lock that is had is not given back by it. */
+  signal?: AbortSignal | undefined;
 }
 
 /** Member numbers are five digits of a 16-bit number. */
@@ -49,12 +52,12 @@ export async function takeLock(
   path: string,
   options: TakeLockOptions = {},
 ): Promise<HeldLock> {
-  const { mode = 'exclusive', others = 'refuse', host = createNodeLockHost() } = options;
+  const { mode = 'exclusive', others = 'refuse', host = createNodeLockHost(), signal } = options;
   const { path: real } = await store.resolve(path);
   const folder = `${real}.lck`;
   const linked = await leadsElsewhere(store, folder);
   if (linked !== undefined && others === 'refuse') throw lockedError(real, linked);
-  if (linked === undefined) await clearLeft(store, folder, host, others);
+  if (linked === undefined) await clearLeft(store, folder, host, { others, signal });
   const assertFree = async (ours?: string): Promise<void> => {
     if (others === 'ignore') return;
     const found = await findLocks(store, path, { host });
@@ -80,11 +83,11 @@ async function clearLeft(
   store: FileStore,
   folder: string,
   host: LockHost,
-  others: 'refuse' | 'ignore',
+  { others, signal }: Pick<TakeLockOptions, 'others' | 'signal'>,
 ): Promise<void> {
   const end = Date.now() + MOST_WAIT_MS;
   while ((await clearOwn(store, folder, host)) && others === 'refuse' && Date.now() < end)
-    await new Promise((resolve) => setTimeout(resolve, PAUSE_MS * Math.random()));
+    await pause(PAUSE_MS * Math.random(), { signal });
 }
 
 /** Nothing is ever made behind a link: it is no lock folder that VMware made. */

@@ -135,6 +135,20 @@ describe('locks of others', () => {
     expect(await store.list('/vm/a.vmdk.lck')).toEqual(['D00001.lck']);
   });
 
+  it('that one of ours may have left are waited for until the work is stopped, and no longer', async () => {
+    const store = newStore({ '/vm/a.vmdk.lck/vmdkit-test-4711-5-00001.claim': bytes('') });
+    await store.makeFolder('/vm/a.vmdk.lck/D00001.lck');
+    const before = (await store.list('/vm/a.vmdk.lck')).sort();
+    const stop = new AbortController();
+    const reason = new Error('stopped');
+    setTimeout(() => stop.abort(reason), 50);
+    const began = Date.now();
+    const taking = withLocks(store, ['/vm/a.vmdk'], async () => {}, { host: HOST, signal: stop.signal });
+    await expect(taking).rejects.toBe(reason);
+    expect(Date.now() - began).toBeLessThan(2_000);
+    expect((await store.list('/vm/a.vmdk.lck')).sort()).toEqual(before);
+  });
+
   it('that a vmdkit of this machine left when it was killed are cleared', async () => {
     const left = { '/vm/a.vmdk.lck/M00001.lck': member('vmdkit=test 4711-5(vmdkit) 1 X [ lc=1') };
     const store = newStore(left);

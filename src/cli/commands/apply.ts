@@ -40,7 +40,8 @@ export const run: CommandModule['run'] = async (args, context) => {
       }
     };
     const others = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
-    const done = await withLocks(context.store, [path, ...filesOfDisk(disk)], work, { others });
+    const locking = { others, signal: context.signal } as const;
+    const done = await withLocks(context.store, [path, ...filesOfDisk(disk)], work, locking);
     const { already, changed, zeroed, from, to, leaf } = done;
     if (context.format !== 'human') {
       const facts = { already, changed, zeroed, from, to, cid: printCid(leaf.cid) };

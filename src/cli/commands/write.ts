@@ -49,7 +49,7 @@ export const run: CommandModule['run'] = async (args, context) => {
         await chain.close();
       }
     },
-    { others },
+    { others, signal: context.signal },
   );
   await report(args, context, written.chain, {
     offset,
