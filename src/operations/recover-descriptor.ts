@@ -18,6 +18,7 @@ import { gatherEvidence, type Evidence } from './recover-evidence.ts';
 import {
   cidByChildren,
   knownDisks,
+  missingByChildren,
   namedParent,
   parentByEvidence,
   type FoundParent,
@@ -66,6 +67,7 @@ export async function rebuildDescriptor(
   for (const path of paths) found.push(await lookAt(context, path, folder));
   found.sort((a, b) => (a.number ?? 0) - (b.number ?? 0));
   assertWhole(found, target);
+  if (!embedded) assertNoneBeside(found, await context.store.list(folder), target);
   const extents = found.map(({ sectors, type, fileName }) => ({
     sectors,
     type,
@@ -94,6 +96,7 @@ export async function rebuildDescriptor(
   });
   const lost = [
     ...found.flatMap((each) => each.lost),
+    ...missingByChildren(known, name, capacity),
     ...unknownOf({ cid: knownCid, adapter, isBase: below === undefined }),
   ];
   return {
@@ -193,6 +196,24 @@ function assertWhole(found: readonly FoundExtent[], path: string): void {
       hint: 'Its size is known to nobody else: find it before the disk is put together.',
     });
   }
+}
+
+/** A part that lies there and was not named would be missing from the end, and nothing would say so. */
+function assertNoneBeside(found: readonly FoundExtent[], names: readonly string[], path: string): void {
+  const last = found.at(-1)!;
+  if (last.number === undefined) return;
+  const { role, stem } = classifyFileName(last.fileName ?? '');
+  const beside = names.filter((name) => {
+    const other = classifyFileName(name);
+    return other.role === role && other.stem === stem && other.number! > last.number!;
+  });
+  if (beside.length === 0) return;
+  throw new VmdkError('refused', 'extent-not-named', 'more parts of the split disk lie beside those named', {
+    path,
+    found: beside.sort().join(', '),
+    expected: `no part after ${last.fileName}`,
+    hint: 'Name all parts; move away what is of another disk.',
+  });
 }
 
 /** @throws VmdkError `parent-unknown` for a delta of which nothing says on which disk it stands. */

@@ -97,6 +97,27 @@ it('takes the CID from the disks that stand on the lost one', async () => {
   expect(report.lost.some(({ what }) => what.includes('CID'))).toBe(false);
 });
 
+it('says when a disk that stands on the lost one is longer than what is left', async () => {
+  const child = descriptorFor('vmfs', 130, 'VMFS', 'c-flat.vmdk', {
+    cid: 7,
+    parentCid: CID,
+    parentFileNameHint: 'disk.vmdk',
+  });
+  const { report } = await recover(
+    { '/vm/disk-flat.vmdk': Buffer.alloc(51200, 1), '/vm/child.vmdk': child },
+    ['/vm/disk-flat.vmdk'],
+  );
+  const what = 'the end of the disk: child.vmdk, which stands on it, has 130 sectors';
+  expect(report.lost).toContainEqual({ what, start: 100, count: 30 });
+});
+
+it('refuses a split disk of which further parts lie there', async () => {
+  const files = { '/vm/disk-s001.vmdk': bare(), '/vm/disk-s002.vmdk': bare(), '/vm/other-s003.vmdk': bare() };
+  expect(await failureOf(recover(files, ['/vm/disk-s001.vmdk']))).toBe('extent-not-named');
+  const { report } = await recover(files, ['/vm/disk-s001.vmdk', '/vm/disk-s002.vmdk']);
+  expect(report.made).toBe('descriptor');
+});
+
 it('refuses what it would have to invent', async () => {
   const delta = { '/vm/disk-delta.vmdk': cowdImage().bytes, ...BASE };
   expect(await failureOf(recover(delta, ['/vm/disk-delta.vmdk']))).toBe('parent-unknown');
