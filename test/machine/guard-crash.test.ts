@@ -51,6 +51,7 @@ async function cutEverywhere(
   verb: Verb,
   judge: (state: FileStore, what: string) => Promise<void>,
 ): Promise<number> {
+  const seen = new Set<string>();
   for (let n = 0; ; n++) {
     const store = await crashStoreOf(start);
     store.crashAt(n);
@@ -61,7 +62,7 @@ async function cutEverywhere(
       if (!isPowerCut(error) && !(error instanceof VmdkError && isPowerCut(error.cause))) throw error;
     }
     let index = 0;
-    for await (const state of store.afterCrash(n, 3))
+    for await (const state of store.afterCrash(n, 3, seen))
       await judge(state, `cut at ${n}: ${store.log[n]}, ${index++}`);
   }
 }

@@ -72,12 +72,13 @@ async function cutEverywhere(from: FileStore, change: Change, every = 1): Promis
   const after = await stateOf(copy);
   expect(after).not.toEqual(before);
   const outcomes = { before: 0, after: 0 };
+  const seen = new Set<string>();
   for (let n = 0; ; n += every) {
     const store = await crashStoreOf(from);
     store.crashAt(n);
     const cut = await isCut(() => change({ fs: store, runs: runsOf(1), force: true }));
     let index = 0;
-    for await (const state of store.afterCrash(n, 2)) {
+    for await (const state of store.afterCrash(n, 2, seen)) {
       const what = `cut at ${n}: ${store.log[n]}, state ${index++}`;
       await settleChangeSets(state, '/m', { runs: runsOf(2) });
       const now = await stateOf(state);
@@ -127,11 +128,12 @@ describe('when the power is cut', () => {
     await change({ fs: copy, runs: runsOf(1) });
     const [before, after] = [await stateOf(start), await stateOf(copy)];
     const outcomes = { before: 0, between: 0, after: 0 };
+    const seen = new Set<string>();
     for (let n = 0; ; n += 9) {
       const store = await crashStoreOf(start);
       store.crashAt(n);
       const cut = await isCut(() => change({ fs: store, runs: runsOf(1) }));
-      for await (const state of store.afterCrash(n, 2)) {
+      for await (const state of store.afterCrash(n, 2, seen)) {
         const what = `cut at ${n}: ${store.log[n]}`;
         await settleChangeSets(state, '/m', { runs: runsOf(2) });
         const now = await stateOf(state);

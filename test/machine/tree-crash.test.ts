@@ -88,11 +88,12 @@ async function cutEverywhere(
   const after = await stateOf(whole);
   expect(after).not.toEqual(before);
   const met = { before: 0, between: 0, after: 0 };
+  const seen = new Set<string>();
   for (let n = 0; ; n += every) {
     const store = await crashStoreOf(start);
     store.crashAt(n);
     const cut = await isCut(() => change({ fs: store, runs: runsOf(1) }));
-    for await (const state of store.afterCrash(n, 2)) {
+    for await (const state of store.afterCrash(n, 2, seen)) {
       const what = `cut at ${n}: ${store.log[n]}`;
       const now = await settled(state);
       const same = (one: State): boolean => JSON.stringify(one) === JSON.stringify(now);

@@ -128,12 +128,13 @@ describe('a repair whose power is cut', () => {
   it('is settled by the same command, or taken back byte for byte', async () => {
     const files = damaged();
     const outcomes = new Map<string, number>();
+    const seen = new Set<string>();
     for (let n = 0; ; n++) {
       const store = await createCrashStore(files);
       const plan = await planRepair(DISK, { fs: store });
       store.crashAt(n);
       const cut = await cutIn(() => applyRepair(DISK, plan, { fs: store, locked: 'ignore' }));
-      for await (const state of store.afterCrash(n, 3)) {
+      for await (const state of store.afterCrash(n, 3, seen)) {
         const options = { fs: state, locked: 'ignore' } as const;
         if (await state.exists(RECORD)) {
           const again = await crashStoreOf(state);
@@ -158,12 +159,13 @@ describe('a repair whose power is cut', () => {
     const files = damaged();
     const repaired = createMemoryFileStore(files);
     await applyRepair(DISK, await planRepair(DISK, { fs: repaired }), { fs: repaired });
+    const seen = new Set<string>();
     for (let n = 0; ; n++) {
       const store = await crashStoreOf(repaired);
       store.crashAt(n);
       const options = { locked: 'ignore', force: true } as const;
       const cut = await cutIn(() => undoRepair(DISK, RECORD, { ...options, fs: store }));
-      for await (const state of store.afterCrash(n, 3)) {
+      for await (const state of store.afterCrash(n, 3, seen)) {
         if (await state.exists(RECORD)) await undoRepair(DISK, RECORD, { ...options, fs: state });
         await expectHolds(state, files);
       }

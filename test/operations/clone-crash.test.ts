@@ -63,10 +63,11 @@ describe.each([0, 1])('a power cut, layout %#', (index) => {
   it('at any operation leaves what the same command completes', async () => {
     const fs = await datastore();
     const base = await hashesBelow(fs, '/ds/golden');
+    const seen = new Set<string>();
     let n = 0;
     for (; ; n++) {
       const { crashing, cut } = await runAndCut(fs, n, 1);
-      for await (const state of crashing.afterCrash(n, STATES)) {
+      for await (const state of crashing.afterCrash(n, STATES, seen)) {
         await runAgain(state, 2);
         await expectWhole(state, base, `cut at ${crashing.log[n]}`);
       }
@@ -78,10 +79,11 @@ describe.each([0, 1])('a power cut, layout %#', (index) => {
   it('at any operation leaves all or none, once another command has tidied up', async () => {
     const fs = await datastore();
     let n = 0;
+    const seen = new Set<string>();
     const counts = new Set<number>();
     for (; ; n++) {
       const { crashing, cut } = await runAndCut(fs, n, 1);
-      for await (const state of crashing.afterCrash(n + 1000, STATES)) {
+      for await (const state of crashing.afterCrash(n + 1000, STATES, seen)) {
         await cloned({ ...request, names: ['other'] }, { fs: state, runs: runsOf(2) });
         const left = (await filesBelow(state, '/ds')).filter((path) => !/other|golden/.test(path));
         expect(left, `cut at ${crashing.log[n]}`).toSatisfy((files: string[]) =>
@@ -98,18 +100,20 @@ describe.each([0, 1])('a power cut, layout %#', (index) => {
     const fs = await datastore();
     const base = await hashesBelow(fs, '/ds/golden');
     let tried = 0;
+    const seen = new Set<string>();
     for (let n = 3; ; n += 5) {
       const { crashing, cut } = await runAndCut(fs, n, 1);
       if (!cut) break;
-      for await (const first of crashing.afterCrash(n, 3)) {
+      for await (const first of crashing.afterCrash(n, 3, seen)) {
         const untouched = await crashStoreOf(first);
+        const seenLater = new Set<string>();
         for (let m = 0; ; m += 5) {
           const second = await runAndCut(untouched, m, 2).catch((error: unknown) => {
             expect(error).toMatchObject({ code: 'target-exists' });
             return undefined;
           });
           if (second === undefined || !second.cut) break;
-          for await (const state of second.crashing.afterCrash(m, 2)) {
+          for await (const state of second.crashing.afterCrash(m, 2, seenLater)) {
             await runAgain(state, 3);
             await expectWhole(state, base, `cut at ${crashing.log[n]}, then at ${second.crashing.log[m]}`);
             tried++;

@@ -36,6 +36,8 @@ interface NameChange {
 
 interface FileNode {
   readonly durable: PagedBytes;
+  /** How many changes the durable bytes hold. */
+  folded: number;
   pending: FileChange[];
 }
 
@@ -46,6 +48,7 @@ type Fate = string;
 /** A file or folder after a crash, with the fate of each change of its bytes that was pending. */
 interface Survivor {
   readonly path: string;
+  readonly node: string;
   /** Undefined for a folder. */
   readonly file: FileNode | undefined;
   readonly fates: readonly Fate[] | undefined;
@@ -116,13 +119,12 @@ export class CrashImage {
     for (const { unsynced } of this.#names) unsynced.clear();
   }
 
-  /** Each state once: where little was under way, there are fewer than `count`. */
-  async *states(seed: number, count: number): AsyncGenerator<FileStore, void> {
+  /** Each state once: where little was under way, there are fewer than `count`. `seen`: see crash-store.ts. */
+  async *states(seed: number, count: number, seen: Set<string>): AsyncGenerator<FileStore, void> {
     const random = diceOf(seed);
-    const seen = new Set<string>();
     for (let i = 0; i < count; i++) {
       const survivors = this.#survivors(i === 0 ? () => 0 : i === 1 ? () => 0.999 : random);
-      const key = survivors.map(({ path, fates }) => `${path} ${fates?.join() ?? ''}`).join('\n');
+      const key = survivors.map(nameOf).join('\n');
       if (seen.has(key)) continue;
       seen.add(key);
       yield await storeOf(survivors);
@@ -142,7 +144,7 @@ export class CrashImage {
         const below = posix.join(path, name);
         const file = this.#files.get(node);
         const fates = file?.pending.map((change) => fateOf(change, dice));
-        found.push({ path: below, file, fates });
+        found.push({ path: below, node, file, fates });
         if (file === undefined) walk(node, below);
       }
     };
@@ -153,7 +155,7 @@ export class CrashImage {
   #file(node: string): FileNode {
     const known = this.#files.get(node);
     if (known !== undefined) return known;
-    const file = { durable: new PagedBytes(), pending: [] };
+    const file = { durable: new PagedBytes(), folded: 0, pending: [] };
     this.#files.set(node, file);
     return file;
   }
@@ -169,12 +171,24 @@ export class CrashImage {
   }
 }
 
+/** The file and the changes that made it what it is, by their number: `/vm/a memory:3 7 8:whole 9:0110`. */
+function nameOf({ path, node, file, fates }: Survivor): string {
+  if (file === undefined || fates === undefined) return `${path} ${node}`;
+  let whole = file.folded;
+  while (fates[whole - file.folded] === 'whole') whole++;
+  const torn = fates.flatMap((fate, index) =>
+    file.folded + index < whole || fate === 'lost' ? [] : [` ${file.folded + index}:${fate}`],
+  );
+  return `${path} ${node} ${whole}${torn.join('')}`;
+}
+
 /** Takes what is durable, and has nothing undecided before it, into the durable bytes. */
 function fold(file: FileNode): void {
   const first = file.pending.findIndex(({ durable }) => !durable);
   const settled = first === -1 ? file.pending : file.pending.slice(0, first);
   file.pending = first === -1 ? [] : file.pending.slice(first);
   for (const change of settled) applyWhole(file.durable, change);
+  file.folded += settled.length;
 }
 
 function applyWhole(bytes: PagedBytes, { at, data }: FileChange): void {

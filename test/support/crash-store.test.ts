@@ -245,3 +245,37 @@ describe('the cut', () => {
     }
   });
 });
+
+describe('states of several cuts', () => {
+  const work = async (store: CrashStore): Promise<void> => {
+    const file = await store.open('/d/a', 'update');
+    await file.write(block('1'), 0);
+    await file.write(block('2'), 512);
+    await file.sync();
+    await file.write(block('3'), 0);
+    await store.replace('/d/b', block('x'));
+    await store.remove('/d/a');
+  };
+
+  /** What all cuts leave, as contents of both files, in the order met. */
+  async function met(seen?: Set<string>): Promise<string[]> {
+    const found: string[] = [];
+    for (let n = 0; n < 12; n++) {
+      const store = await withFile(block('a', 2));
+      store.crashAt(n);
+      await work(store).catch((error: unknown) => expect(error).toSatisfy(isPowerCut));
+      for await (const state of store.afterCrash(n, 16, seen)) {
+        const names = (await state.exists('/d')) ? (await state.list('/d')).sort() : [];
+        const parts = names.map(async (name) => `${name}=${sectors(await contentOf(state, `/d/${name}`))}`);
+        found.push((await Promise.all(parts)).join(' '));
+      }
+    }
+    return found;
+  }
+
+  it('are the same ones when each is given once, and fewer', async () => {
+    const [all, once] = [await met(), await met(new Set())];
+    expect(new Set(once)).toEqual(new Set(all));
+    expect(once.length).toBeLessThan(all.length / 2);
+  });
+});

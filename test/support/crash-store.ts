@@ -22,9 +22,11 @@ export interface CrashStore extends FileStore {
   settle(): void;
   /**
    * States the medium may be found in now, deterministic by `seed`: first with everything unsynced lost, then with
-   * nothing lost, then `count` - 2 at random, each once. Each is a store of its own.
+   * nothing lost, then `count` - 2 at random, each once. Each is a store of its own. With a set for all cuts of the
+   * same work from the same start, what an earlier cut left as well is left out: most often that is where all that was
+   * unsynced is lost, which is one state until the next sync.
    */
-  afterCrash(seed: number, count?: number): AsyncGenerator<FileStore, void>;
+  afterCrash(seed: number, count?: number, seen?: Set<string>): AsyncGenerator<FileStore, void>;
 }
 
 /** A crash store that holds durably what `createMemoryFileStore(initial)` would. */
@@ -95,7 +97,7 @@ function newCrashStore(): CrashStore {
       image.settle();
       log.length = 0;
     },
-    afterCrash: (seed, count = 16) => image.states(seed, count),
+    afterCrash: (seed, count = 16, seen = new Set()) => image.states(seed, count, seen),
     open,
     create: async (path) => {
       let file: WritableFile | undefined;
