@@ -159,7 +159,7 @@ async function bareExtent({ context, glance }: Look, path: string, what: string)
       ...(owners.length === 0 ? {} : { candidates: owners }),
       hint:
         owner === undefined
-          ? 'Open the descriptor (.vmdk text file) that names it; none was found beside it.'
+          ? 'Open the descriptor (.vmdk text file) that names it; none was found beside it, and vmdkit recover makes one from what the extents say.'
           : `Open its descriptor instead: ${owner.path}`,
     },
   );

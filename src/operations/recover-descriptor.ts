@@ -145,8 +145,14 @@ async function lookAt(context: OpenContext, path: string, folder: string): Promi
         const { capacity } = parseSeSparseHeader(first, place.path);
         return { ...base, sectors: capacity, type: 'SESPARSE', createType: 'seSparse', isDelta: true };
       }
-      case 'change-tracking':
       case 'descriptor':
+        throw new VmdkError('unsupported', 'nothing-to-recover', 'this is a descriptor, which is not lost', {
+          path: place.path,
+          found: `a text of ${size} bytes`,
+          expected: 'an extent, a sparse disk in one file or a stream',
+          hint: 'vmdkit check says what is wrong with its disk, vmdkit convert --salvage copies what can be read. To have another text, move this one away and name its extents.',
+        });
+      case 'change-tracking':
       case 'unfinished-sparse':
       case 'unknown':
         return flat(place.path, size, name.role, base);

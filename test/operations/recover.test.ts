@@ -130,6 +130,12 @@ it('refuses what it would have to invent', async () => {
   expect(await failureOf(recover({ '/vm/x.bin': Buffer.alloc(9000) }, ['/vm/x.bin']))).toBe(
     'nothing-to-recover',
   );
+  const text = recover(BASE, ['/vm/base.vmdk']);
+  await expect(text).rejects.toMatchObject({
+    code: 'nothing-to-recover',
+    message: expect.stringContaining('this is a descriptor') as string,
+  });
+  expect(await failureOf(text)).toBe('nothing-to-recover');
   expect(
     await failureOf(
       recover({ '/vm/disk-flat.vmdk': Buffer.alloc(512), [DST]: Buffer.from('x') }, ['/vm/disk-flat.vmdk']),
