@@ -57,5 +57,6 @@ function isIdle({ written, created, changed, removed }: TreeReport): boolean {
 }
 
 function freedText(bytes: number): string {
+  if (bytes === 0) return 'no more space used';
   return bytes < 0 ? `at most ${sizeText(-bytes)} more used` : `at least ${sizeText(bytes)} freed`;
 }

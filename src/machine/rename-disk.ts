@@ -130,6 +130,8 @@ function newNames({ leaf }: Chain, to: string): Pick<Renaming, 'files' | 'lines'
     }
     return { ...line, fileName: rest };
   });
+  const same = lines.every(({ fileName }, index) => fileName === leaf.extents[index]!.line.fileName);
+  if (leaf.path === to && same) throw usageError(`${to} is the name that the disk has already`);
   return { files, lines };
 }
 

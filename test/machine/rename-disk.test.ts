@@ -68,6 +68,9 @@ describe('renameDisk', () => {
     await expect(renameDisk('/vms/base/mid.vmdk', '/vms/base/a.vmdk', { fs })).rejects.toMatchObject({
       kind: 'refused',
     });
+    await expect(renameDisk('/vms/base/mid.vmdk', '/vms/lab/../base/mid.vmdk', { fs })).rejects.toMatchObject(
+      { kind: 'usage' },
+    );
     await expect(renameDisk('/vms/base/mid.vmdk', '/vms/other', { fs })).rejects.toMatchObject({
       kind: 'usage',
     });
