@@ -61,9 +61,9 @@ it('every grain at one place, and every table at one place, ends', async () => {
   expect(report.problems).toHaveLength(KEPT_PER_CODE);
 });
 
-it('a directory of millions of entries that all name one table reads that table once', async () => {
+it('a directory of a million entries that all name one table reads that table once', async () => {
   const { bytes, layout } = sparseImage([]);
-  const tables = 4 << 20;
+  const tables = 1 << 20;
   const capacity = tables * 512 * 128;
   bytes.writeBigUInt64LE(BigInt(capacity), at('capacity'));
   bytes.writeUInt32LE(1, at('flags'));
@@ -126,7 +126,7 @@ it('garbage anywhere in any format never crashes it, and what it calls sound can
   let seed = 1;
   const random = (): number => (seed = (seed * 48271) % 2147483647);
   for (const [type, line, sound] of images) {
-    for (let round = 0; round < 150; round++) {
+    for (let round = 0; round < 75; round++) {
       const bytes = Buffer.from(sound);
       // Eight bytes of garbage somewhere in the metadata, behind the magic.
       const spot = 8 + (random() % Math.min(bytes.length - 16, round % 2 === 0 ? 208 : 80_000));
