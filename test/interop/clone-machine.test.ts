@@ -27,10 +27,12 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'clones of a machine', ({ 'qemu-img': 
     point: ModelPoint,
   ): Promise<void> {
     expect(disks).toHaveLength(3);
-    for (const { node, path } of disks) {
-      const wanted = model.contentsAt(point, node as never);
-      expect((await images.raw(inFolder(path))).equals(wanted), `${path} at ${point}`).toBe(true);
-    }
+    await images.expectContents(
+      disks.map(({ node, path }) => ({
+        name: inFolder(path),
+        model: model.contentsAt(point, node as never),
+      })),
+    );
   }
 
   it('read as the snapshot, the running point and the frozen source do', async () => {
@@ -42,10 +44,11 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'clones of a machine', ({ 'qemu-img': 
       {},
     );
     for (const { disks } of frozen) await expectPoint(disks!, 'running');
-    for (const node of model.nodes) {
-      const leaf = model.diskAt('running', node).replace(/-000003\.vmdk$/, '-000004.vmdk');
-      expect((await images.raw(inFolder(leaf))).equals(model.contentsAt('running', node)), leaf).toBe(true);
-    }
+    const leaves = model.nodes.map((node) => ({
+      node,
+      path: model.diskAt('running', node).replace(/-000003\.vmdk$/, '-000004.vmdk'),
+    }));
+    await expectPoint(leaves, 'running');
   });
 
   it.each(['monolithicSparse', 'monolithicFlat', 'vmfs'])('are full copies of type %s', async (type) => {
