@@ -101,7 +101,7 @@ async function openExtent(
       case 'sesparse':
         return openSeSparseExtent(file, line.sectors, context.journal, onFinding, context.memory);
       case 'sparse':
-        return openSparseExtent(file, line.sectors, onFinding, context.memory);
+        return openSparseExtent(file, line.sectors, onFinding, context.memory, context.damaged);
     }
   });
 }

@@ -21,6 +21,26 @@ export function lostOrigin(path: string, error: VmdkError, instead: InPlaceOfLos
   return { path, compressed: false, lost: error, read };
 }
 
+/** The extent, with all that it does not hold from sector `from` on lost, for the reason that `origin` has. */
+export function lostFrom(extent: Extent, from: number, origin: DataOrigin): Extent {
+  const partly: Extent = {
+    ...extent,
+    async map(range) {
+      const known = await extent.map(range);
+      const runs = new RunList(known.start);
+      for (let index = 0; index < known.length; index++) {
+        const [start, end] = [known.startAt(index), known.endAt(index)];
+        const lost = known.isAbsentAt(index) ? Math.max(start, from) : end;
+        if (start < lost) runs.addPart(known, index, start, Math.min(lost, end) - start);
+        if (lost < end) runs.addData(end - lost, origin, lost * SECTOR_BYTES);
+      }
+      return runs;
+    },
+    read: (range, into) => readMapped(partly, range, into),
+  };
+  return partly;
+}
+
 /** An extent of which nothing can be read. */
 export function lostExtent(
   capacity: Sectors,

@@ -8,6 +8,7 @@ import { SparseGrains } from '../grain/sparse-grains.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import { plainOrigin, type Extent } from './extent.ts';
 import { agreedCapacity, grainExtent } from './grain-extent.ts';
+import type { InPlaceOfLost } from './lost-extent.ts';
 import { shownFields } from './shown-fields.ts';
 import { openStreamExtent } from './stream-extent.ts';
 
@@ -18,12 +19,16 @@ export async function readSparseHeader(file: RandomAccessFile): Promise<SparseHe
   return parseSparseHeader(bytes, file.path);
 }
 
-/** `lineSectors`: what the descriptor's extent line says; undefined when there is none. */
+/**
+ * `lineSectors`: what the descriptor's extent line says; undefined when there is none. `damaged`: what stands for the
+ * grains that a stream has lost; by default that is an error.
+ */
 export async function openSparseExtent(
   file: RandomAccessFile,
   lineSectors: number | undefined,
   onFinding: OnFinding,
   memory = new ExtentMemory(),
+  damaged: 'refuse' | InPlaceOfLost = 'refuse',
 ): Promise<Extent> {
   const header = await readSparseHeader(file);
   const capacity = agreedCapacity(file.path, header.capacity, header.grainSize, lineSectors);
@@ -36,7 +41,7 @@ export async function openSparseExtent(
       expected: 'at least 1 sector',
     });
   }
-  if (header.compressed) return openStreamExtent(file, header, capacity, onFinding, memory);
+  if (header.compressed) return openStreamExtent(file, header, capacity, onFinding, memory, damaged);
   await assertComplete(file, header);
   sayUnclean(file.path, header.uncleanShutdown, onFinding);
   const grains = await SparseGrains.open(file, header, plainOrigin(file), onFinding, memory);

@@ -1,26 +1,33 @@
 // streamOptimized extents, in both layouts: directory in front, or found through the footer at the end. When the
 // footer or the directory of a complete stream is lost, the grains' own markers say where they are.
-import { VmdkError } from '../core/errors.ts';
+import type { DataOrigin } from '../block/run-list.ts';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { OnFinding } from '../core/finding.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
 import { parseSparseHeader, SparseExtentHeader, type SparseHeader } from '../format/sparse-header.ts';
 import { FOOTER_FROM_END, FOOTER_MARKER_FROM_END, Marker, MARKER_TYPE } from '../format/stream-marker.ts';
 import type { ExtentMemory } from '../grain/extent-memory.ts';
+import type { FoundGrains } from '../grain/found-grains.ts';
 import { SparseGrains } from '../grain/sparse-grains.ts';
-import { scanStream } from '../grain/stream-scan.ts';
+import { scanBrokenStream, scanStream } from '../grain/stream-scan.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
 import { compressedOrigin } from './compressed-origin.ts';
 import type { Extent } from './extent.ts';
 import { grainExtent } from './grain-extent.ts';
+import { lostFrom, lostOrigin, type InPlaceOfLost } from './lost-extent.ts';
 import { shownFields } from './shown-fields.ts';
 
-/** @throws VmdkError `stream-cut-short` naming the first missing grain; `stream-without-markers`. */
+/**
+ * `damaged`: what stands for grains that a cut or a damaged marker took away; by default that is an error.
+ * @throws VmdkError `stream-cut-short` naming the first missing grain; `stream-without-markers`.
+ */
 export async function openStreamExtent(
   file: RandomAccessFile,
   header: SparseHeader,
   capacity: Sectors,
   onFinding: OnFinding,
   memory: ExtentMemory,
+  damaged: 'refuse' | InPlaceOfLost = 'refuse',
 ): Promise<Extent> {
   if (!header.markers) {
     throw new VmdkError(
@@ -36,8 +43,32 @@ export async function openStreamExtent(
       },
     );
   }
-  const grains = await openGrains(file, header, onFinding, memory);
-  return grainExtent('stream', file, grains, capacity, shownFields(header));
+  const extentOf = (grains: SparseGrains): Extent =>
+    grainExtent('stream', file, grains, capacity, shownFields(header));
+  try {
+    return extentOf(await openGrains(file, header, onFinding, memory));
+  } catch (error) {
+    if (damaged === 'refuse' || !isVmdkError(error, 'stream-cut-short', 'stream-damaged')) throw error;
+    const fileBytes = await file.size();
+    const broken = await scanBrokenStream(file, header, fileBytes, error);
+    if (broken === undefined) throw error;
+    const origin = compressedOrigin(file, header, fileBytes, memory);
+    const grains = foundGrains(file, header, origin, broken.grains, fileBytes, memory);
+    const lost = lostOrigin(file.path, broken.error, damaged);
+    return lostFrom(extentOf(grains), broken.from * header.grainSize, lost);
+  }
+}
+
+function foundGrains(
+  file: RandomAccessFile,
+  header: SparseHeader,
+  origin: DataOrigin,
+  found: FoundGrains,
+  fileBytes: number,
+  memory: ExtentMemory,
+): SparseGrains {
+  const fileSectors = Math.floor(fileBytes / SECTOR_BYTES);
+  return SparseGrains.ofFound(file, { ...header, overHead: 1 }, origin, found, fileSectors, memory);
 }
 
 async function openGrains(
@@ -66,8 +97,7 @@ async function openGrains(
       path: file.path,
       repairable: true,
     });
-    const fileSectors = Math.floor(fileBytes / SECTOR_BYTES);
-    return SparseGrains.ofFound(file, { ...header, overHead: 1 }, origin, found, fileSectors, memory);
+    return foundGrains(file, header, origin, found, fileBytes, memory);
   }
 }
 

@@ -1,6 +1,6 @@
 // Finds the grains of a stream by their markers, in one pass over them. Only a stream that was written to its end may be
 // read so: one that was cut short is an error that names the first missing grain.
-import { VmdkError } from '../core/errors.ts';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { OnFinding } from '../core/finding.ts';
 import { ceilDiv, roundUp, SECTOR_BYTES } from '../core/units.ts';
 import type { SparseHeader } from '../format/sparse-header.ts';
@@ -22,6 +22,8 @@ interface Scan {
   readonly grains: FoundGrains;
   /** Index after the last whole grain met. */
   next: number;
+  /** No grain came after one behind it. */
+  ordered: boolean;
   zeroSectors: number;
   /** The mark of the end was met: nothing can be missing. */
   complete: boolean;
@@ -35,16 +37,9 @@ export async function scanStream(
   lost: VmdkError,
   onFinding: OnFinding = () => undefined,
 ): Promise<FoundGrains> {
-  const grains = new FoundGrains();
-  const scan: Scan = { file, header, fileBytes, lost, grains, next: 0, zeroSectors: 0, complete: false };
-  let at = firstMarker(header) * SECTOR_BYTES;
-  const sector = Buffer.alloc(SECTOR_BYTES);
-  while (!scan.complete && at + SECTOR_BYTES <= fileBytes) {
-    await file.readExactly(sector, at);
-    const marker = Marker.decode(sector);
-    at = marker.size > 0 ? noteGrain(scan, at, marker) : passOver(scan, at, marker);
-  }
-  if (!scan.complete) throw cutShort(scan, scan.next, Math.min(at, fileBytes));
+  const scan = newScan(file, header, fileBytes, lost);
+  await follow(scan);
+  const { grains } = scan;
   const twice = grains.settle();
   if (twice !== undefined) {
     onFinding({
@@ -56,6 +51,51 @@ export async function scanStream(
     });
   }
   return grains;
+}
+
+/** What is left of a stream that was cut short or cannot be followed to its end. */
+export interface BrokenStream {
+  readonly grains: FoundGrains;
+  /** First grain that may be missing: those before it that are not there were never written. */
+  readonly from: number;
+  readonly error: VmdkError;
+}
+
+/** As `scanStream`, for whoever takes what is there; undefined when the stream is whole. */
+export async function scanBrokenStream(
+  file: RandomAccessFile,
+  header: SparseHeader,
+  fileBytes: number,
+  lost: VmdkError,
+): Promise<BrokenStream | undefined> {
+  const scan = newScan(file, header, fileBytes, lost);
+  try {
+    await follow(scan);
+    return undefined;
+  } catch (error) {
+    if (!isVmdkError(error, 'stream-cut-short', 'stream-damaged')) throw error;
+    scan.grains.settle();
+    return { grains: scan.grains, from: scan.ordered ? scan.next : 0, error };
+  }
+}
+
+function newScan(file: RandomAccessFile, header: SparseHeader, fileBytes: number, lost: VmdkError): Scan {
+  const grains = new FoundGrains();
+  const begun = { next: 0, ordered: true, zeroSectors: 0, complete: false };
+  return { file, header, fileBytes, lost, grains, ...begun };
+}
+
+/** @throws VmdkError `stream-cut-short`, `stream-damaged`; what was found until then is in the scan. */
+async function follow(scan: Scan): Promise<void> {
+  const { file, header, fileBytes } = scan;
+  let at = firstMarker(header) * SECTOR_BYTES;
+  const sector = Buffer.alloc(SECTOR_BYTES);
+  while (!scan.complete && at + SECTOR_BYTES <= fileBytes) {
+    await file.readExactly(sector, at);
+    const marker = Marker.decode(sector);
+    at = marker.size > 0 ? noteGrain(scan, at, marker) : passOver(scan, at, marker);
+  }
+  if (!scan.complete) throw cutShort(scan, scan.next, Math.min(at, fileBytes));
 }
 
 type RawMarker = ReturnType<typeof Marker.decode>;
@@ -80,6 +120,7 @@ function noteGrain(scan: Scan, at: number, marker: RawMarker): number {
   const end = at + GRAIN_MARKER_BYTES + marker.size;
   if (end > scan.fileBytes) throw cutShort(scan, grain, at);
   scan.grains.add(grain, at / SECTOR_BYTES);
+  scan.ordered &&= grain >= scan.next;
   scan.next = Math.max(scan.next, grain + 1);
   return roundUp(end, SECTOR_BYTES);
 }
@@ -135,7 +176,7 @@ function cutShort(scan: Scan, grain: number, offset: number, by: 'end' | 'zeros'
       sector: grain * scan.header.grainSize,
       found,
       expected: 'more grains, the grain directory and the footer',
-      hint: 'Fetch the file again; what came before that grain is intact.',
+      hint: 'Fetch the file again. What came before that grain is intact: vmdkit recover or convert --salvage saves it.',
     },
     scan.lost,
   );

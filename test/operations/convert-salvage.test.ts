@@ -55,6 +55,30 @@ it('a flat file that was cut short: what lies behind its end', async () => {
   ]);
 });
 
+/** Byte of the marker of the grain that begins at this sector of the disk. */
+async function markerOf(path: string, lba: number): Promise<number> {
+  const bytes = await whole(path);
+  // The header and the text, then grains in order.
+  for (let at = 128 * SECTOR_BYTES; at < bytes.length; at += SECTOR_BYTES)
+    if (bytes.readBigUInt64LE(at) === BigInt(lba) && bytes.readUInt32LE(at + 8) > 0) return at;
+  throw new Error(`no marker of sector ${lba}`);
+}
+
+it('a stream that was cut short, or that cannot be followed: the grains from there on', async () => {
+  await make('streamOptimized');
+  await cut('/d/x.vmdk', (await markerOf('/d/x.vmdk', 2048)) + 100);
+  expect(await saved('/d/x.vmdk', 'stream-cut-short')).toEqual([
+    { start: 2048, count: SECTORS - 2048, code: 'stream-cut-short' },
+  ]);
+  const file = await store.open('/d/x.vmdk', 'update');
+  await file.write(Buffer.from([1]), await markerOf('/d/x.vmdk', 512));
+  await file.close();
+  await store.remove('/d/out.raw');
+  expect(await saved('/d/x.vmdk', 'stream-damaged')).toEqual([
+    { start: 512, count: SECTORS - 512, code: 'stream-damaged' },
+  ]);
+});
+
 it('a sparse file that was cut short: the grains behind its end', async () => {
   await make('monolithicSparse');
   const { size } = await store.resolve('/d/x.vmdk');
