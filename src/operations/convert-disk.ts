@@ -9,7 +9,7 @@ import type { Chain } from '../chain/chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
 import { assertNotHalfMerged } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
-import { VmdkError } from '../core/errors.ts';
+import { usageError, VmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { buildStream, type Append } from '../extent/build-stream.ts';
 import type { RandomBytes } from '../format/content-id.ts';
@@ -209,6 +209,8 @@ export async function planFor(
     random: options.random ?? randomBytes,
   };
   if (below === undefined) {
+    if (options.hint !== undefined)
+      throw usageError('a disk without a parent has no hint', 'Name the parent with --backing.');
     const plan = planConversion(request);
     return { plan, notes: plan.notes };
   }

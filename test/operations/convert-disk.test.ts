@@ -199,6 +199,8 @@ describe('converting above a parent', () => {
     });
     const raw = convertDisk('/d/source.raw', '/d/x.raw', { ...from, type: 'raw' });
     await expect(raw).rejects.toMatchObject({ kind: 'usage' });
+    const hinted = convertDisk('/d/base.vmdk', '/d/x.vmdk', { fs: store, type: 'vmfs', hint: 'absolute' });
+    await expect(hinted).rejects.toMatchObject({ kind: 'usage' });
   });
 });
 
