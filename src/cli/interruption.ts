@@ -1,6 +1,6 @@
 // Signals as an AbortSignal: the first one asks the work to stop and clean up, the second one ends the process.
 
-const CODES = { SIGINT: 130, SIGTERM: 143 } as const;
+const CODES = { SIGHUP: 129, SIGINT: 130, SIGTERM: 143 } as const;
 type Caught = keyof typeof CODES;
 
 /** The abort reason after a signal; carries the exit code. */
@@ -20,7 +20,8 @@ export function catchSignals(controller: AbortController): { dispose(): void } {
     if (controller.signal.aborted) process.exit(CODES[signal]);
     controller.abort(new InterruptedError(signal));
   };
-  const names: readonly Caught[] = ['SIGINT', 'SIGTERM'];
+  // A connection that breaks off is a hang-up: the end of the process, unless it is heard.
+  const names: readonly Caught[] = ['SIGHUP', 'SIGINT', 'SIGTERM'];
   for (const name of names) process.on(name, heard);
   return {
     dispose: () => {

@@ -140,6 +140,7 @@ describe('signals', () => {
   });
 
   it.each([
+    ['SIGHUP', 129],
     ['SIGINT', 130],
     ['SIGTERM', 143],
   ] as const)('%s stops the work with exit code %d', async (signal, expected) => {
