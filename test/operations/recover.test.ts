@@ -83,30 +83,23 @@ it.each<[string, Files, string[], string, RecoverOptions]>([
   expect(report.lost.map(({ what }) => what)).toContainEqual(expect.stringContaining(unknown));
 });
 
-it('takes the CID from the disks that stand on the lost one', async () => {
-  const child = descriptorFor('vmfs', 100, 'VMFS', 'c-flat.vmdk', {
+const childOf = (sectors: number): Files => ({
+  '/vm/disk-flat.vmdk': Buffer.alloc(51200, 1),
+  '/vm/child.vmdk': descriptorFor('vmfs', sectors, 'VMFS', 'c-flat.vmdk', {
     cid: 7,
     parentCid: CID,
     parentFileNameHint: 'disk.vmdk',
-  });
-  const { report } = await recover(
-    { '/vm/disk-flat.vmdk': Buffer.alloc(51200, 1), '/vm/child.vmdk': child },
-    ['/vm/disk-flat.vmdk'],
-  );
+  }),
+});
+
+it('takes the CID from the disks that stand on the lost one', async () => {
+  const { report } = await recover(childOf(100), ['/vm/disk-flat.vmdk']);
   expect(report.cid).toBe('12345678');
   expect(report.lost.some(({ what }) => what.includes('CID'))).toBe(false);
 });
 
 it('says when a disk that stands on the lost one is longer than what is left', async () => {
-  const child = descriptorFor('vmfs', 130, 'VMFS', 'c-flat.vmdk', {
-    cid: 7,
-    parentCid: CID,
-    parentFileNameHint: 'disk.vmdk',
-  });
-  const { report } = await recover(
-    { '/vm/disk-flat.vmdk': Buffer.alloc(51200, 1), '/vm/child.vmdk': child },
-    ['/vm/disk-flat.vmdk'],
-  );
+  const { report } = await recover(childOf(130), ['/vm/disk-flat.vmdk']);
   const what = 'the end of the disk: child.vmdk, which stands on it, has 130 sectors';
   expect(report.lost).toContainEqual({ what, start: 100, count: 30 });
 });
