@@ -58,13 +58,13 @@ export class Arguments {
     return text === undefined ? undefined : parseSize(text, `--${name}`);
   }
 
-  /** A whole number. @throws VmdkError `usage`. */
-  count(name: string): number | undefined {
+  /** A whole number, `least` or more. @throws VmdkError `usage`. */
+  count(name: string, least = 0): number | undefined {
     const text = this.text(name);
     if (text === undefined) return undefined;
     const value = Number(text);
-    if (/^\d+$/.test(text) && Number.isSafeInteger(value)) return value;
-    throw usageError(`--${name}: "${text}" is no whole number`);
+    if (/^\d+$/.test(text) && Number.isSafeInteger(value) && value >= least) return value;
+    throw usageError(`--${name}: "${text}" is no whole number${least === 0 ? '' : ` from ${least} on`}`);
   }
 
   #valuesOf(name: string): readonly string[] {

@@ -18,7 +18,7 @@ export async function startHttp(
   if (!isLoopback(address) && !(certificates !== undefined && verifyClients)) {
     context.warn(`--http ${text}: whoever reaches this address reads the disks`);
   }
-  const connections = args.count('connections');
+  const connections = args.count('connections', 1);
   const idle = args.count('idle');
   const server = await serveHttp(exports, {
     address,

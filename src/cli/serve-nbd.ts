@@ -16,7 +16,7 @@ export async function startNbd(
   if (address !== undefined && !isLocal(address) && tls === undefined) {
     context.warn(`${args.text('nbd')}: whoever reaches this address reads the disks; see --tls-certificates`);
   }
-  const connections = args.count('connections');
+  const connections = args.count('connections', 1);
   const idle = args.count('idle');
   const server = await serveNbd(exports, {
     address,

@@ -222,7 +222,7 @@ class Site {
         ...headers,
         'Content-Type': body.type,
         'Content-Length': body.length,
-        'Content-Disposition': `attachment; filename*=UTF-8''${encodeURIComponent(`${name.split('/').at(-1)!}.raw`)}`,
+        'Content-Disposition': `attachment; filename*=UTF-8''${nameInHeader(`${name.split('/').at(-1)!}.raw`)}`,
         ...(status === 206 && spans.length === 1 ? { 'Content-Range': contentRange(spans[0], size) } : {}),
       });
     if (method === 'HEAD') {
@@ -239,6 +239,14 @@ class Site {
     this.#clients.set(socket, known);
     return known;
   }
+}
+
+/** As RFC 8187 has it: without the characters that end or begin something there. */
+function nameInHeader(name: string): string {
+  return encodeURIComponent(name).replace(
+    /['()*]/g,
+    (sign) => `%${sign.charCodeAt(0).toString(16).toUpperCase()}`,
+  );
 }
 
 /** Pages of others may neither read nor frame what is here, nor be told about it. */

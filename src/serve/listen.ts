@@ -1,8 +1,9 @@
 // Where a server listens. A Unix socket is its owner's alone from its first moment; one that a killed server left is
 // taken over, one that is listened at is not.
+import { randomBytes } from 'node:crypto';
 import { connect, type AddressInfo, type Server } from 'node:net';
-import { resolve } from 'node:path';
-import { VmdkError } from '../core/errors.ts';
+import { dirname, join, resolve } from 'node:path';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { createNodeFileStore } from '../storage/node-file-store.ts';
 import type { NbdAddress } from './nbd-uri.ts';
 
@@ -60,11 +61,23 @@ function begin(
 
 async function clearStale(address: NbdAddress, path: string): Promise<void> {
   const store = createNodeFileStore({ native: false });
-  if (!(await store.exists(path))) return;
-  const { kind } = await store.resolve(path);
-  if (kind !== 'socket') throw cannotListen(address, `a ${kind} is there already`);
-  if (await isListenedAt(path)) throw cannotListen(address, 'another server listens there');
-  await store.remove(path);
+  // Its name is short, since that has an end as well.
+  const taken = join(dirname(path), `~${randomBytes(2).toString('hex')}`);
+  try {
+    if (!(await store.exists(path))) return;
+    const { kind } = await store.resolve(path);
+    if (kind !== 'socket') throw cannotListen(address, `a ${kind} is there already`);
+    if (await isListenedAt(path)) throw cannotListen(address, 'another server listens there');
+    await store.rename(path, taken);
+  } catch (error) {
+    // Another that begins now has cleared it.
+    if (isVmdkError(error, 'file-missing')) return;
+    throw error;
+  }
+  // What was taken away may be the socket of that one: it is looked at once more, and put back if it lives.
+  if (!(await isListenedAt(taken))) return store.remove(taken);
+  await store.rename(taken, path).catch(() => {});
+  throw cannotListen(address, 'another server listens there');
 }
 
 function isListenedAt(path: string): Promise<boolean> {
