@@ -26,7 +26,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
   try {
     const { command, args } = parseCommandLine(argv, COMMANDS);
     const origins = command?.opensDisks === true ? args.texts('allow-origin') : [];
-    const store = await createStore(args, origins);
+    const store = await createStore(args, origins, controller.signal);
     const context = createContext(args, store, controller, streams);
     style = { json: context.format !== 'human', verbose: context.verbose, paint: context.paint };
     if (args.flag('version')) return await printVersion(context);
@@ -62,11 +62,15 @@ function isExamination({ evidence }: CommandDeclaration, args: Arguments): boole
 }
 
 /** The real files, and what lies below `origins`. */
-async function createStore(args: Arguments, origins: readonly string[]): Promise<FileStore> {
+async function createStore(
+  args: Arguments,
+  origins: readonly string[],
+  signal: AbortSignal,
+): Promise<FileStore> {
   const fs = createNodeFileStore({ native: !args.flag('no-native'), lookUps: 'sync' });
   if (origins.length === 0) return fs;
   const { createRemoteFileStore } = await import('../storage/remote-file-store.ts');
-  return createRemoteFileStore({ allowOrigins: origins, fs });
+  return createRemoteFileStore({ allowOrigins: origins, fs, signal });
 }
 
 function createContext(

@@ -32,6 +32,8 @@ export interface RemoteClientOptions {
   firstPause: number;
   /** Requests that are under way at once; others wait. */
   parallel: number;
+  /** Ends whatever is under way, pauses too. */
+  signal?: AbortSignal | undefined;
   /** For `s3:` addresses: the URL to ask, and headers to send. */
   sign: SignRequest;
 }
@@ -49,7 +51,7 @@ export interface RangeRequest {
 }
 
 export interface RemoteClient {
-  /** @throws VmdkError; the reason of `signal` once it is aborted. */
+  /** @throws VmdkError; the reason of the request's `signal`, or of the client's, once it is aborted. */
   get(request: RangeRequest): Promise<RemoteFacts>;
   /** Whether a request would begin at once. */
   isIdle(): boolean;
@@ -75,7 +77,8 @@ export function createRemoteClient(options: RemoteClientOptions): RemoteClient {
     async get(request) {
       await enter();
       try {
-        return await insist(options, request);
+        const signals = [request.signal, ...(options.signal === undefined ? [] : [options.signal])];
+        return await insist(options, { ...request, signal: AbortSignal.any(signals) });
       } finally {
         leave();
       }

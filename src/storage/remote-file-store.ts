@@ -30,6 +30,8 @@ export interface RemoteStoreOptions {
   firstPause?: number | undefined;
   /** Requests under way at once; 8 unless told. */
   parallel?: number | undefined;
+  /** Ends whatever is asked for, with its reason: also openings, which have no signal of their own. */
+  signal?: AbortSignal | undefined;
   /** The global fetch unless told. */
   fetch?: RemoteFetch | undefined;
 }
@@ -140,6 +142,7 @@ class RemoteObjects {
       silence: options.silence ?? 30_000,
       firstPause: options.firstPause ?? 250,
       parallel: options.parallel ?? 8,
+      signal: options.signal,
       sign: createS3Signer(() => s3 ?? s3SettingsFrom(process.env)),
     });
     this.#cache = new LruCache(options.cacheBytes ?? DEFAULT_CACHE_BYTES);

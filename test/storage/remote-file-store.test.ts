@@ -275,6 +275,19 @@ describe('a server or a network at fault', () => {
     expect(server.asked).toHaveLength(1);
   });
 
+  it.each(['while it is opened', 'while it is read'])('%s: a signal ends the wait at once', async (when) => {
+    const ending = new AbortController();
+    const store = remote({ signal: ending.signal });
+    const file = when.endsWith('read') ? await store.open(url, 'read') : undefined;
+    server.fault = () => ({ kind: 'status', status: 503, headers: { 'retry-after': '86400' } });
+    const work = file?.readExactly(Buffer.alloc(1000), 2_000_000) ?? store.open(url, 'read');
+    const before = performance.now();
+    setTimeout(() => ending.abort(new Error('stopped')), 50);
+    await expect(work).rejects.toThrow('stopped');
+    expect(performance.now() - before).toBeLessThan(2000);
+    await file?.close();
+  });
+
   it('a redirect of S3 to another region names the region', async () => {
     server.fault = () => ({ kind: 'status', status: 301, headers: { 'x-amz-bucket-region': 'eu-north-1' } });
     const error = await expectCode(remote().open(url, 'read'), 'remote-redirect');
