@@ -3,7 +3,9 @@
 import { randomBytes } from 'node:crypto';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import type { RemoteAddress } from '../../src/storage/remote-address.ts';
 import { BLOCK_BYTES } from '../../src/storage/remote-blocks.ts';
+import { createRemoteClient } from '../../src/storage/remote-client.ts';
 import { createRemoteFileStore, type RemoteStoreOptions } from '../../src/storage/remote-file-store.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { ObjectServer, type Fault } from '../support/object-server.ts';
@@ -286,6 +288,31 @@ describe('a server or a network at fault', () => {
     await expect(work).rejects.toThrow('stopped');
     expect(performance.now() - before).toBeLessThan(2000);
     await file?.close();
+  });
+
+  it('an answer whose end never comes: a signal ends the wait for it, though all of its bytes came', async () => {
+    const body = new ReadableStream<Uint8Array>({
+      start: (stream) => stream.enqueue(content.subarray(0, 100)),
+    });
+    const headers = new Map([
+      ['content-range', 'bytes 0-99/100'],
+      ['etag', '"a"'],
+    ]);
+    const ending = new AbortController();
+    const client = createRemoteClient({
+      // A fetch that has forgotten the signal, as Node's has by then.
+      fetch: () =>
+        Promise.resolve({ status: 206, headers: { get: (name) => headers.get(name) ?? null }, body }),
+      attempts: 1,
+      silence: 60_000,
+      firstPause: 1,
+      parallel: 1,
+      sign: () => Promise.reject(new Error('not S3')),
+    });
+    const take = (): void => ending.abort(new Error('stopped'));
+    const address = { url, scheme: 'http' } as RemoteAddress;
+    const work = client.get({ address, start: 0, end: 100, pin: undefined, signal: ending.signal, take });
+    await expect(work).rejects.toThrow('stopped');
   });
 
   it('a redirect of S3 to another region names the region', async () => {
