@@ -171,27 +171,23 @@ function machines(folder, count, target) {
   };
 }
 
-/**
- * Whole conversions. Neither side waits for the disk, or the disk would be what is measured; the command does wait.
- * `least` is to copy the result, unless given.
- */
+/** Whole conversions. Neither side waits for the disk, or the disk would be what is measured; the command does wait. */
 function conversion(folder, title, from, type, target, { prepare = () => {}, raw = false, least } = {}) {
-  const [theirs, ours, copy] = ['theirs.out', 'ours.out', 'copy.out'].map((name) => join(folder, name));
+  const [theirs, ours] = ['theirs.out', 'ours.out'].map((name) => join(folder, name));
   const format = type === 'raw' ? ['-O', 'raw'] : ['-O', 'vmdk', '-o', `subformat=${type}`];
   return {
     title: `convert ${title}`,
     target,
-    prepare: (side) => {
+    prepare: () => {
       prepare();
-      // The result of ours is what is copied for the least.
-      for (const path of side === 'least' ? [copy] : [theirs, ours, copy]) rmSync(path, { force: true });
+      for (const path of [theirs, ours]) rmSync(path, { force: true });
       // What the runs before left to be written would be waited for in this one.
       run('sync', []);
     },
     peer: () => run('qemu-img', ['convert', '-f', raw ? 'raw' : 'vmdk', ...format, from, theirs]),
     ours: () => run(node, [job, 'convert', from, ours, type, raw ? 'raw' : 'vmdk']),
-    least: least ?? (() => run('cp', [ours, copy])),
-    done: () => [theirs, ours, copy].forEach((path) => rmSync(path, { force: true })),
+    least,
+    done: () => [theirs, ours].forEach((path) => rmSync(path, { force: true })),
   };
 }
 

@@ -101,8 +101,8 @@ whole processes are measured, so ours includes the start of Node; of servers, wh
 faster. Seconds mean nothing on another machine; ratios do.
 
 Least = what cannot be done without, measured in the same rounds: bare Node that reads as many bytes from one file; bare
-Node that makes as many reads at known places; the bare start of Node for map and compare; \`cp\` of the result for
-conversions; half of zlib's work, on one core, for streams. Most = the peer's time / least: no program on Node gets there.
+Node that makes as many reads at known places; the bare start of Node for map and compare; half of zlib's work,
+on one core, for streams. Most = the peer's time / least: no program on Node gets there.
 
 Node ${process.version}, ${peer}, ${cpus().length} cores. A virtual disk of ${sizeMiB / 1024} GiB, about a third of it data, as
 monolithicSparse; chains over it have 600 scattered 64 KiB grains in every link.
