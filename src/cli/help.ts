@@ -20,7 +20,7 @@ export function generalHelp(commands: readonly CommandDeclaration[], paint: Pain
     ...listed(optionRows(GLOBAL_OPTIONS)),
     '',
     'Sizes are bytes, or a number with k, M, G, T, P (powers of 1024) or s (sectors of 512 bytes).',
-    'Exit codes: 0 done, 1 the answer is no, 2 usage, 3 failed, 4 refused for safety, 129/130/143 signal.',
+    'Exit codes: 0 done, 1 the answer is no, 2 usage, 3 failed, 4 refused for safety, 128+ signal.',
     'More about one command: vmdkit COMMAND --help',
     '',
   ].join('\n');
