@@ -192,7 +192,13 @@ describe('what harms nothing goes on, and the merge is finished then', () => {
     ['a delta above', () => createDelta('/t/a/new.vmdk', at.above, { fs })],
     ['promote above', () => promoteDisk(at.above, { fs })],
     ['rebase above', () => rebaseDisk(at.above, { fs, backing: at.other })],
-    ['rename above', () => renameDisk(at.above, '/t/c/d5.vmdk', { fs })],
+    [
+      'rename above, and back',
+      async () => {
+        await renameDisk(at.above, '/t/c/new.vmdk', { fs });
+        await renameDisk('/t/c/new.vmdk', at.above, { fs });
+      },
+    ],
     ['compact the half merged', () => compactDisk(at.half, { fs })],
     ['compact the other', () => compactDisk(at.source, { fs })],
     ['commit below, away from it', () => commitDisk(at.mid, { fs })],
