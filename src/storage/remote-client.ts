@@ -2,6 +2,7 @@
 // attempts, each with a limit of silence. What came before a connection broke is kept: the next attempt asks for the
 // rest, of the same object.
 import { VmdkError } from '../core/errors.ts';
+import { pause } from '../core/task.ts';
 import {
   assertSameObject,
   judgeAnswer,
@@ -99,8 +100,8 @@ async function insist(options: RemoteClientOptions, request: RangeRequest): Prom
     if (!('passing' in outcome)) return outcome.facts;
     pin ??= outcome.facts;
     if (attempt >= options.attempts) throw givenUp(outcome.passing, attempt);
-    const pause = options.firstPause * 2 ** (attempt - 1) * (0.5 + Math.random());
-    await sleep(Math.min(Math.max(pause, outcome.after ?? 0), LONGEST_PAUSE), request.signal);
+    const wait = options.firstPause * 2 ** (attempt - 1) * (0.5 + Math.random());
+    await pause(Math.min(Math.max(wait, outcome.after ?? 0), LONGEST_PAUSE), request);
   }
 }
 
@@ -258,20 +259,6 @@ function watchSilence(silence: number, outer: AbortSignal): SilenceWatch {
       outer.removeEventListener('abort', stop);
     },
   };
-}
-
-function sleep(ms: number, signal: AbortSignal): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const stop = (): void => {
-      clearTimeout(timer);
-      reject(signal.reason as Error);
-    };
-    const timer = setTimeout(() => {
-      signal.removeEventListener('abort', stop);
-      resolve();
-    }, ms);
-    signal.addEventListener('abort', stop, { once: true });
-  });
 }
 
 function givenUp(last: VmdkError, attempts: number): VmdkError {
