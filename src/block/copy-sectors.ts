@@ -7,7 +7,7 @@ import { readRuns, walkRuns, wholeOf } from './read-runs.ts';
 import type { RunList } from './run-list.ts';
 import { sectorRange, type SectorRange } from './sector-range.ts';
 import type { SectorSource } from './sector-source.ts';
-import { eachNonZero } from './zero-scan.ts';
+import { nonZeroStretches } from './zero-scan.ts';
 
 const CHUNK_SECTORS = (1 << 20) / SECTOR_BYTES;
 const CHUNKS_IN_FLIGHT = 4;
@@ -38,9 +38,7 @@ export async function copySectors(
   const copyChunk = async (part: RunList, room: Buffer): Promise<void> => {
     const data = room.subarray(0, (part.end - part.start) * SECTOR_BYTES);
     await readRuns(part, data);
-    const stretches: [number, number][] = [];
-    if (options.keepZeros === true) stretches.push([0, data.length]);
-    else eachNonZero(data, (start, end) => stretches.push([start, end]));
+    const stretches = options.keepZeros === true ? [[0, data.length] as const] : nonZeroStretches(data);
     for (const [start, end] of stretches) {
       await write(data.subarray(start, end), part.start * SECTOR_BYTES + start);
       written += end - start;

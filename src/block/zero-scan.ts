@@ -16,19 +16,21 @@ export function isZero(data: Uint8Array): boolean {
   return true;
 }
 
-/** Calls `found(start, end)` for each stretch that is not all zero, in bytes, cut at multiples of 4 KiB. */
-export function eachNonZero(data: Uint8Array, found: (start: number, end: number) => void): void {
+/** Start and end of each stretch that is not all zero, in bytes, in order, cut at multiples of 4 KiB. */
+export function nonZeroStretches(data: Uint8Array): [start: number, end: number][] {
   const view = viewOf(data);
+  const found: [number, number][] = [];
   let start = -1;
   for (let at = 0; at < view.length; at += STEP) {
     if (zeroAt(view, at, Math.min(at + STEP, view.length))) {
-      if (start >= 0) found(start, at);
+      if (start >= 0) found.push([start, at]);
       start = -1;
     } else if (start < 0) {
       start = at;
     }
   }
-  if (start >= 0) found(start, view.length);
+  if (start >= 0) found.push([start, view.length]);
+  return found;
 }
 
 /** Calls `found(start, end, zero)` for each stretch of grains of `grainBytes` that are alike: all zero, or none of them. */

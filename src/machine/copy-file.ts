@@ -1,5 +1,5 @@
 // Copies a file byte for byte, holes as holes and full ones full. Rule: the copy is a new file; nothing is ever written over.
-import { eachNonZero } from '../block/zero-scan.ts';
+import { nonZeroStretches } from '../block/zero-scan.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import type { FileStore, FileStretch, RandomAccessFile, WritableFile } from '../storage/file-store.ts';
 
@@ -56,7 +56,6 @@ function writeAll(target: WritableFile, chunk: Uint8Array, at: number): Promise<
 }
 
 async function writeData(target: WritableFile, chunk: Uint8Array, at: number): Promise<void> {
-  const stretches: [number, number][] = [];
-  eachNonZero(chunk, (start, end) => stretches.push([start, end]));
-  for (const [start, end] of stretches) await target.write(chunk.subarray(start, end), at + start);
+  for (const [start, end] of nonZeroStretches(chunk))
+    await target.write(chunk.subarray(start, end), at + start);
 }

@@ -4,7 +4,7 @@
 import { posix } from 'node:path';
 import { walkRuns, wholeOf } from '../block/read-runs.ts';
 import { sectorRange } from '../block/sector-range.ts';
-import { eachNonZero } from '../block/zero-scan.ts';
+import { nonZeroStretches } from '../block/zero-scan.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
 import { MergedSource, type Chain } from '../chain/chain.ts';
 import { openChain } from '../chain/open-chain.ts';
@@ -173,13 +173,11 @@ async function* zeroStretches(
         await extent.read(part, data);
         const first = shift + at * SECTOR_BYTES;
         let zero = 0;
-        const stretches: [number, number][] = [];
-        eachNonZero(data, (from, to) => {
-          if (from > zero) stretches.push([zero, from]);
+        for (const [from, to] of nonZeroStretches(data)) {
+          if (from > zero) yield { from: first + zero, to: first + from };
           zero = to;
-        });
-        if (zero < data.length) stretches.push([zero, data.length]);
-        for (const [from, to] of stretches) yield { from: first + from, to: first + to };
+        }
+        if (zero < data.length) yield { from: first + zero, to: first + data.length };
       }
     }
   }

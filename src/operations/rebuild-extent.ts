@@ -3,7 +3,7 @@
 import { walkRuns } from '../block/read-runs.ts';
 import { sectorRange, type SectorRange } from '../block/sector-range.ts';
 import type { SectorSource } from '../block/sector-source.ts';
-import { eachNonZero, isZero } from '../block/zero-scan.ts';
+import { isZero, nonZeroStretches } from '../block/zero-scan.ts';
 import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { ceilDiv, roundUp, SECTOR_BYTES, type Sectors } from '../core/units.ts';
@@ -77,8 +77,7 @@ function withHoles(file: WritableFile): WritableFile {
       const fresh = at >= end;
       end = Math.max(end, at + data.length);
       if (!fresh) return file.write(data, at);
-      const stretches: [number, number][] = [];
-      eachNonZero(data, (from, to) => stretches.push([from, to]));
+      const stretches = nonZeroStretches(data);
       // The last byte gives the file its length.
       if (stretches.at(-1)?.[1] !== data.length) stretches.push([data.length - 1, data.length]);
       for (const [from, to] of stretches) await file.write(data.subarray(from, to), at + from);

@@ -1,6 +1,6 @@
 // A hosted sparse disk in one file whose tables or descriptor are damaged: a copy of it in which all that has another
 // copy is put right, and the text inside is written anew where it is lost. Rule: the damaged file is only read.
-import { eachNonZero } from '../block/zero-scan.ts';
+import { nonZeroStretches } from '../block/zero-scan.ts';
 import { isVmdkError } from '../core/errors.ts';
 import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
@@ -53,9 +53,7 @@ export async function copyWhole(from: RandomAccessFile, to: WritableFile, task: 
     throwIfAborted(task);
     const data = room.subarray(0, Math.min(CHUNK, size - at));
     await from.readExactly(data, at);
-    const stretches: [number, number][] = [];
-    eachNonZero(data, (start, end) => stretches.push([start, end]));
-    for (const [start, end] of stretches) await to.write(data.subarray(start, end), at + start);
+    for (const [start, end] of nonZeroStretches(data)) await to.write(data.subarray(start, end), at + start);
     task.onProgress?.({ phase: 'recovering', done: at + data.length, total: size, unit: 'bytes' });
   }
   await to.resize(size);

@@ -1,7 +1,7 @@
 // A stream that is kept in a file, since whoever reads it needs its length or reads it twice. Rule: it lies in a hidden
 // folder beside what it is for, which is removed however the work ends, and by the next run when this one is killed.
 import { posix } from 'node:path';
-import { eachNonZero } from '../block/zero-scan.ts';
+import { nonZeroStretches } from '../block/zero-scan.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { clearStages, openStage, removeStage } from './staged-files.ts';
@@ -41,9 +41,8 @@ async function spoolInto(store: FileStore, path: string, from: ByteStream, task:
     let end = 0;
     for await (const piece of from) {
       throwIfAborted(task);
-      const stretches: [number, number][] = [];
-      eachNonZero(piece, (start, stop) => stretches.push([start, stop]));
-      for (const [start, stop] of stretches) await file.write(piece.subarray(start, stop), end + start);
+      for (const [start, stop] of nonZeroStretches(piece))
+        await file.write(piece.subarray(start, stop), end + start);
       end += piece.length;
       task.onProgress?.({ phase: 'reading', done: end, total: end, unit: 'bytes' });
     }

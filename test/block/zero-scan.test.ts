@@ -1,7 +1,7 @@
 // Finding zeros, at every alignment and never outside the buffer.
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { eachNonZero, isZero } from '../../src/block/zero-scan.ts';
+import { isZero, nonZeroStretches } from '../../src/block/zero-scan.ts';
 
 /** Mostly zeros, with a few bytes set, at any alignment within a larger buffer. */
 const sparse = fc
@@ -35,12 +35,11 @@ describe('isZero', () => {
   });
 });
 
-describe('eachNonZero', () => {
+describe('nonZeroStretches', () => {
   it('covers every byte that is not zero with ordered, separate stretches, cut at 4 KiB', () => {
     fc.assert(
       fc.property(sparse, (data) => {
-        const stretches: [number, number][] = [];
-        eachNonZero(data, (start, end) => stretches.push([start, end]));
+        const stretches = nonZeroStretches(data);
         let last = -1;
         const covered = Buffer.alloc(data.length);
         for (const [start, end] of stretches) {
