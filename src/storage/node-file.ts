@@ -4,14 +4,14 @@ import { fs } from './node-fs.ts';
 import type { FileStretch, RandomAccessFile, WritableFile } from './file-store.ts';
 import type { Natives } from './natives.ts';
 import { nodeCall, syncFd, type LookUps } from './node-calls.ts';
-import { SmallCalls } from './node-small-calls.ts';
+import { QuickCalls } from './node-quick-calls.ts';
 import { findStretches } from './node-stretches.ts';
 import { assertPosition, fileClosed, fileTooShort, storeError } from './store-errors.ts';
 
 export interface NodeFileOptions {
   /**
    * `sync` blocks for the few microseconds of a cached read or write; `callback` keeps many in flight; `adaptive` blocks
-   * for small ones while these are fast, see node-small-calls.
+   * while they are fast and not large, see node-quick-calls.
    */
   readonly reads: 'adaptive' | 'callback' | 'sync';
   readonly lookUps: LookUps;
@@ -126,12 +126,12 @@ type Transfer = (bytes: Uint8Array, at: number) => Promise<void>;
 /** Reads or writes in the way that was asked for. */
 function chosen(how: NodeFileOptions['reads'], ways: { sync: Transfer; callback: Transfer }): Transfer {
   if (how !== 'adaptive') return ways[how];
-  const small = new SmallCalls();
+  const quick = new QuickCalls();
   return (bytes, at) => {
-    if (!small.blocks(bytes.length)) return ways.callback(bytes, at);
+    if (!quick.blocks(bytes.length)) return ways.callback(bytes, at);
     const began = performance.now();
     const outcome = ways.sync(bytes, at);
-    return outcome === DONE ? small.done(began) : outcome;
+    return outcome === DONE ? quick.done(began, bytes.length) : outcome;
   };
 }
 

@@ -1,16 +1,18 @@
-// Small reads and writes block, but never for long: a slow one sends the next ones to threads, and whoever waits gets a turn.
+// Reads and writes block, but never for long: a slow one sends the next ones to threads, and whoever waits gets a turn.
 import * as fs from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
-import { SmallCalls } from '../../src/storage/node-small-calls.ts';
+import { QuickCalls } from '../../src/storage/node-quick-calls.ts';
 
-it('sends large reads to threads, and 64 small ones after one that was slow', async () => {
-  const small = new SmallCalls();
-  expect([small.blocks(65_536), small.blocks(65_537)]).toEqual([true, false]);
-  await small.done(performance.now() - 1);
-  const next = Array.from({ length: 65 }, () => small.blocks(512));
+it('sends large reads to threads, and 64 small ones after one that was slow for its length', async () => {
+  const quick = new QuickCalls();
+  expect([quick.blocks(2 ** 20), quick.blocks(2 ** 20 + 1)]).toEqual([true, false]);
+  await quick.done(performance.now() - 1, 2 ** 20);
+  expect(quick.blocks(512)).toBe(true);
+  await quick.done(performance.now() - 1, 65_536);
+  const next = Array.from({ length: 65 }, () => quick.blocks(512));
   expect(next.slice(0, 64)).not.toContain(true);
   expect(next[64]).toBe(true);
 });

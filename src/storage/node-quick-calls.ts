@@ -1,0 +1,46 @@
+// Whether a read or write blocks or goes to another thread. What the page cache has or takes is copied in the time it
+// takes to wake a thread, and by a thread that has the bytes at hand; two threads that write to one file wait for each
+// other, spinning. What it has not, and what it has no room for, can take as long as the disk or the network likes, and
+// wants company.
+
+/** Larger calls would keep others waiting. */
+const LARGEST = 2 ** 20;
+/** A call that took longer waited for more than the page cache; milliseconds, and milliseconds a byte. */
+const SLOW = 0.3;
+const SLOW_BYTE = 1.7 / 2 ** 20;
+/** Calls that go to threads after a slow one, before the next is tried here. */
+const ELSEWHERE_AFTER_SLOW = 64;
+/** Signals, timers and other clients wait no longer than this, one slow call aside; milliseconds. */
+const LONGEST_TURN = 4;
+
+const DONE = Promise.resolve();
+let turnBegan = 0;
+
+/** The recent past of the reads, or of the writes, of one open file. */
+export class QuickCalls {
+  #elsewhere = 0;
+
+  /** Whether the next call, of `length` bytes, blocks. */
+  blocks(length: number): boolean {
+    if (length > LARGEST) return false;
+    if (this.#elsewhere === 0) return true;
+    this.#elsewhere--;
+    return false;
+  }
+
+  /** After a call of `length` bytes that blocked and began at `began` (`performance.now()`): waits when others have to have their turn first. */
+  done(began: number, length: number): Promise<void> {
+    const now = performance.now();
+    if (now - began > SLOW + length * SLOW_BYTE) this.#elsewhere = ELSEWHERE_AFTER_SLOW;
+    return now - turnBegan < LONGEST_TURN ? DONE : nextTurn();
+  }
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    setImmediate(() => {
+      turnBegan = performance.now();
+      resolve();
+    });
+  });
+}
