@@ -1,8 +1,13 @@
 // The bytes of a disk, in order, to wherever they are wanted: a pipe, a terminal, a file that is no disk. Rule: as
-// fast as the reader takes them, never more than a few chunks ahead.
-import { createReadStream } from '../block/streams.ts';
+// fast as the reader takes them, never more than one chunk ahead, and from the same memory again and again.
+import { readBytes } from '../block/byte-access.ts';
+import { sectorRange } from '../block/sector-range.ts';
 import type { SectorSource } from '../block/sector-source.ts';
+import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
+import { roundDown, roundUp, SECTOR_BYTES, type Bytes } from '../core/units.ts';
+
+const CHUNK_BYTES = 1 << 20;
 
 export interface ByteRange {
   /** First byte. */
@@ -11,21 +16,46 @@ export interface ByteRange {
   readonly end: number;
 }
 
-/** Hands the bytes of `range` to `write`, chunk by chunk; waits for each. */
+/** Hands the bytes of `range` to `write`, chunk by chunk; waits for each, whose memory is used again after that. */
 export async function copyOut(
   source: SectorSource,
   range: ByteRange,
   write: (data: Uint8Array) => Promise<void>,
   task: TaskOptions = {},
 ): Promise<void> {
-  const { signal, onProgress } = task;
   const total = range.end - range.start;
-  let done = 0;
-  for await (const chunk of createReadStream(source, { ...range, signal })) {
+  const room = Math.min(CHUNK_BYTES, total);
+  const rooms = [allocateRoom(room), allocateRoom(room)] as const;
+  const zeros = Buffer.alloc(room);
+  const read = async (start: number, into: Buffer): Promise<Uint8Array> => {
+    const end = chunkEnd(start, range.end);
+    if (await readsAsZeros(source, start, end)) return zeros.subarray(0, end - start);
+    const data = into.subarray(0, end - start);
+    await readBytes(source, start as Bytes, data);
+    return data;
+  };
+  let next = total === 0 ? undefined : read(range.start, rooms[0]);
+  for (let at = range.start, turn = 0; next !== undefined; turn++) {
     throwIfAborted(task);
-    const data = chunk as Uint8Array;
+    const data: Uint8Array = await next;
+    at += data.length;
+    // One chunk is read while the one before is taken; its failure is met when its turn comes.
+    next = at < range.end ? read(at, rooms[(turn + 1) % 2]!) : undefined;
+    next?.catch(() => undefined);
     await write(data);
-    done += data.length;
-    onProgress?.({ phase: 'copying', done, total, unit: 'bytes' });
+    task.onProgress?.({ phase: 'copying', done: at - range.start, total, unit: 'bytes' });
   }
+}
+
+/** Chunks end where grains do, whatever byte the first begins with. */
+function chunkEnd(start: number, end: number): number {
+  return Math.min(end, roundDown(start, CHUNK_BYTES) + CHUNK_BYTES);
+}
+
+async function readsAsZeros(source: SectorSource, start: number, end: number): Promise<boolean> {
+  const [first, past] = [roundDown(start, SECTOR_BYTES), roundUp(end, SECTOR_BYTES)];
+  const runs = await source.map(sectorRange(first / SECTOR_BYTES, (past - first) / SECTOR_BYTES));
+  if (runs.end * SECTOR_BYTES < past) return false;
+  for (let index = 0; index < runs.length; index++) if (runs.isDataAt(index)) return false;
+  return true;
 }
