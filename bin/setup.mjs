@@ -140,7 +140,7 @@ async function joinInto(dir, input, parts, format, groups) {
     dynamicImportInCjs: false,
     sourcemap: true,
     // What has a name beyond a function keeps it, for stack traces; all else would only be read past at every start.
-    minify: { compress: false, mangle: { toplevel: false }, codegen: { removeWhitespace: true } },
+    minify: { compress: false, mangle: { toplevel: false }, codegen: { removeWhitespace: format === 'cjs' } },
   });
   await bundle.close();
   for (const { type, fileName } of output) {
