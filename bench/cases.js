@@ -1,5 +1,14 @@
 // What is compared with what: each case gives the peer's work and ours as functions that run to their end.
-import { closeSync, copyFileSync, existsSync, mkdirSync, openSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  rmSync,
+  statSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { leafOf, run } from './images.js';
@@ -171,6 +180,20 @@ function machines(folder, count, target) {
   };
 }
 
+/**
+ * Takes as much of the page cache as a run fills and gives it back. Memory that nobody used for a while can take many
+ * times as long to get (the host of a virtual machine takes it away), and whoever comes first would pay for it.
+ */
+function warmMemory(folder) {
+  const path = join(folder, 'warm.out');
+  const piece = Buffer.alloc(1 << 20, 1);
+  const bytes = 1.25 * statSync(leafOf(folder, 1)).size;
+  const file = openSync(path, 'w');
+  for (let at = 0; at < bytes; at += piece.length) writeSync(file, piece);
+  closeSync(file);
+  rmSync(path);
+}
+
 /** Whole conversions. Neither side waits for the disk, or the disk would be what is measured; the command does wait. */
 function conversion(folder, title, from, type, target, { prepare = () => {}, raw = false, least } = {}) {
   const [theirs, ours] = ['theirs.out', 'ours.out'].map((name) => join(folder, name));
@@ -183,6 +206,7 @@ function conversion(folder, title, from, type, target, { prepare = () => {}, raw
       for (const path of [theirs, ours]) rmSync(path, { force: true });
       // What the runs before left to be written would be waited for in this one.
       run('sync', []);
+      warmMemory(folder);
     },
     peer: () => run('qemu-img', ['convert', '-f', raw ? 'raw' : 'vmdk', ...format, from, theirs]),
     ours: () => run(node, [job, 'convert', from, ours, type, raw ? 'raw' : 'vmdk']),

@@ -5,9 +5,9 @@
 
 /** Larger calls would keep others waiting. */
 const LARGEST = 2 ** 20;
-/** A call that took longer waited for more than the page cache; milliseconds, and milliseconds a byte. */
+/** A call that took longer waited for more than the page cache, and for memory to put it in; milliseconds, and milliseconds a byte. */
 const SLOW = 0.3;
-const SLOW_BYTE = 1.7 / 2 ** 20;
+const SLOW_BYTE = 3.7 / 2 ** 20;
 /** Calls that go to threads after a slow one, before the next is tried here. */
 const ELSEWHERE_AFTER_SLOW = 64;
 /** Signals, timers and other clients wait no longer than this, one slow call aside; milliseconds. */
