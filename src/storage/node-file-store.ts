@@ -12,7 +12,7 @@ import { errnoOf, notAFile, temporaryName } from './store-errors.ts';
 
 export interface NodeFileStoreOptions {
   /**
-   * How files are read; `adaptive` unless given. `adaptive` blocks for up to 64 KiB while reads are as fast as the page
+   * How files are read; `adaptive` unless given. `adaptive` blocks for up to 1 MiB while reads are as fast as the page
    * cache gives them, and hands all else to threads; signals and timers wait 4 ms, or for the one read that showed the
    * file to be slow. `callback` never blocks. `sync` always does: for long sequential work in a process of its own.
    */
