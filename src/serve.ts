@@ -13,8 +13,10 @@ export type {
   WritableTarget,
 } from './serve/export-types.ts';
 export { serveNbd, type NbdEvent, type NbdServer, type NbdServerOptions } from './serve/nbd-server.ts';
-export { serveHttp, HTTP_LIMITS } from './serve/http-server.ts';
-export type { HttpEvent, HttpLimits, HttpServer, HttpServerOptions } from './serve/http-server.ts';
+export { HTTP_LIMITS } from './serve/http-limits.ts';
+export type { HttpEvent, HttpLimits } from './serve/http-limits.ts';
+export { serveHttp } from './serve/http-server.ts';
+export type { HttpServer, HttpServerOptions } from './serve/http-server.ts';
 export { parseHttpAddress, type HttpAddress } from './serve/http-address.ts';
 export { NBD_LIMITS, type NbdLimits } from './serve/nbd-limits.ts';
 export type { ServerTls } from './serve/nbd-tls.ts';

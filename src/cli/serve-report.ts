@@ -1,7 +1,7 @@
 // What `vmdkit serve` says: where each export is found once all is ready, then what happens. Lines for people, or with
 // --json one event a line (docs/schemas/serve-event.v1.json).
 import type { ExportTable } from '../serve/export-types.ts';
-import type { HttpEvent } from '../serve/http-server.ts';
+import type { HttpEvent } from '../serve/http-limits.ts';
 import type { NbdEvent } from '../serve/nbd-server.ts';
 import type { CommandContext } from './context.ts';
 import { failureJson } from './failure.ts';

@@ -1,6 +1,6 @@
 // An HTTP server over some exports: their content, by ranges, and an index of them. It reads, and does nothing else; paths
 // are names of exports and never those of files. Rule: nothing that a client does throws out of here.
-import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
 import type { FileStore } from '../storage/file-store.ts';
@@ -9,38 +9,13 @@ import { BufferPool } from './buffer-pool.ts';
 import type { ExportTable, ServedExport } from './export-types.ts';
 import { isAddressedTo, printHttpUri, type HttpAddress } from './http-address.ts';
 import { bodyOf, contentRange, sendBody } from './http-body.ts';
+import { HttpClients } from './http-clients.ts';
 import { exportNameAt, INDEX_POLICY, indexJson, indexPage, pathOf } from './http-index.ts';
+import { HTTP_LIMITS, type HttpEvent, type HttpLimits } from './http-limits.ts';
 import { selectBytes } from './http-ranges.ts';
 import { ExportTags } from './http-tags.ts';
 import { listenAt } from './listen.ts';
 import { loadTlsSettings, type ServerTls } from './nbd-tls.ts';
-
-/** What clients may take of the server. */
-export interface HttpLimits {
-  /** Clients at once; the next one is refused until one leaves. */
-  readonly connections: number;
-  /** From the first byte of a request to the end of its head, ms. */
-  readonly headMs: number;
-  /** A client that takes nothing of its answer, ms. */
-  readonly stallMs: number;
-  /** Between two requests of one client, ms. */
-  readonly idleMs: number;
-  /** For answers under way when the server ends, ms. */
-  readonly closeMs: number;
-}
-
-export const HTTP_LIMITS: HttpLimits = {
-  connections: 128,
-  headMs: 10_000,
-  stallMs: 60_000,
-  idleMs: 15_000,
-  closeMs: 10_000,
-};
-
-export type HttpEvent =
-  | { readonly event: 'refused'; readonly reason: string }
-  /** A part of a disk that could not be read; its client got an error, or an answer that broke off. */
-  | { readonly event: 'failed'; readonly client: number; readonly export: string; readonly error: unknown };
 
 export interface HttpServerOptions {
   /** Port 0 for one that is free. */
@@ -68,15 +43,20 @@ export async function serveHttp(exports: ExportTable, options: HttpServerOptions
   const store = storeFor(options.fs);
   const secure = options.tls !== undefined;
   const site = new Site(exports, store, options.address, onEvent);
-  const answer = (request: IncomingMessage, response: ServerResponse): void =>
-    void site.answer(request, response);
   // How often silent clients are looked for: seldom by default.
   const parsing = { maxHeaderSize: 16 << 10, connectionsCheckingInterval: Math.min(limits.headMs, 5000) };
   const server =
     options.tls === undefined
-      ? createServer(parsing, answer)
-      : createTlsServer({ ...(await loadTlsSettings(store, options.tls)), ...parsing }, answer);
-  limitClients(server, limits, onEvent);
+      ? createServer(parsing)
+      : createTlsServer({
+          ...(await loadTlsSettings(store, options.tls)),
+          ...parsing,
+          handshakeTimeout: limits.headMs,
+        });
+  const clients = new HttpClients(server, limits, onEvent);
+  server.on('request', (request: IncomingMessage, response: ServerResponse) =>
+    clients.take(request, response, () => site.answer(request, response)),
+  );
   const { host, port } = await listenAt(server, { kind: 'tcp', ...options.address }).then((at) =>
     at.kind === 'tcp' ? at : options.address,
   );
@@ -86,33 +66,8 @@ export async function serveHttp(exports: ExportTable, options: HttpServerOptions
   return {
     address,
     uriOf: (name) => printHttpUri(address, secure, name === undefined ? '/' : pathOf({ name })),
-    close: () => endServer(server, limits),
+    close: () => clients.close(),
   };
-}
-
-function limitClients(server: Server, limits: HttpLimits, onEvent: (event: HttpEvent) => void): void {
-  server.maxConnections = limits.connections;
-  server.headersTimeout = limits.headMs;
-  // Nobody has anything to send but a head.
-  server.requestTimeout = limits.headMs;
-  server.keepAliveTimeout = limits.idleMs;
-  server.maxHeadersCount = 100;
-  server.setTimeout(limits.stallMs, (socket) => socket.destroy());
-  server.on('drop', () =>
-    onEvent({ event: 'refused', reason: `${limits.connections} clients are connected already` }),
-  );
-  server.on('clientError', (_error, socket: Socket) => {
-    if (socket.writable) socket.end('HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n');
-    else socket.destroy();
-  });
-}
-
-async function endServer(server: Server, { closeMs }: HttpLimits): Promise<void> {
-  const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-  server.closeIdleConnections();
-  const impatient = setTimeout(() => server.closeAllConnections(), closeMs);
-  await closed;
-  clearTimeout(impatient);
 }
 
 class Site {
@@ -138,7 +93,6 @@ class Site {
 
   /** Never rejects. */
   async answer(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    response.on('error', () => {});
     let served: ServedExport | undefined;
     try {
       const refusal = this.#refusalOf(request);

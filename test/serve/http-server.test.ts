@@ -8,7 +8,8 @@ import type { Bytes } from '../../src/core/units.ts';
 import { openExports } from '../../src/serve/exports.ts';
 import type { ExportSet, ServeOptions } from '../../src/serve/export-types.ts';
 import { parseHttpAddress } from '../../src/serve/http-address.ts';
-import { serveHttp, type HttpEvent, type HttpLimits, type HttpServer } from '../../src/serve/http-server.ts';
+import type { HttpEvent, HttpLimits } from '../../src/serve/http-limits.ts';
+import { serveHttp, type HttpServer } from '../../src/serve/http-server.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { createRemoteFileStore } from '../../src/storage/remote-file-store.ts';
@@ -215,7 +216,7 @@ describe('a client', () => {
   it('that sends nonsense is shown the door, and the server goes on', async () => {
     expect(await rawStatus('nonsense\r\n\r\n')).toBe(400);
     expect(await rawStatus(`GET / HTTP/1.1\r\nHost: localhost\r\nX: ${'x'.repeat(20_000)}\r\n\r\n`)).toBe(
-      400,
+      431,
     );
     expect(await rawStatus('GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\r\nabcde')).toBe(413);
     expect(

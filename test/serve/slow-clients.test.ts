@@ -3,7 +3,8 @@
 import { connect, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import { seededBytes } from '../../src/fixture/seeded.ts';
-import { serveHttp, type HttpLimits, type HttpServer } from '../../src/serve/http-server.ts';
+import type { HttpLimits } from '../../src/serve/http-limits.ts';
+import { serveHttp, type HttpServer } from '../../src/serve/http-server.ts';
 import { optionBytes, requestBytes } from '../support/nbd-client.ts';
 import { serveSmallChain, until, type Serving } from '../support/serving.ts';
 import { CHAIN_BYTES } from '../support/small-chain.ts';
