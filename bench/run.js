@@ -97,12 +97,13 @@ function page(rows, peer) {
   return `# Performance
 
 Written by \`npm run bench\`. Each row is the median of ${rounds} runs on either side (three where they are long), alternating, with a warm page cache;
-whole processes are measured, so ours includes the start of Node; of servers, what their clients wait for. Ratio = the peer's time / ours: above 1 we are
+whole processes are measured, so ours includes the start of Node; of servers, what their clients wait for. Before each
+conversion as much memory as it fills is used and freed: what a host took back would be paid for by whoever comes first. Ratio = the peer's time / ours: above 1 we are
 faster. Seconds mean nothing on another machine; ratios do.
 
 Least = what cannot be done without, measured in the same rounds: bare Node that reads as many bytes from one file; bare
 Node that makes as many reads at known places; the bare start of Node for map and compare; half of zlib's work,
-on one core, for streams. Most = the peer's time / least: no program on Node gets there.
+on one core, for streams; nbdkit with a raw file for nbdcopy. Most = the peer's time / least: no program on Node gets there.
 
 Node ${process.version}, ${peer}, ${cpus().length} cores. A virtual disk of ${sizeMiB / 1024} GiB, about a third of it data, as
 monolithicSparse; chains over it have 600 scattered 64 KiB grains in every link.

@@ -25,15 +25,15 @@ export async function makeServedImages(folder, quick) {
 export function servedCases(folder) {
   const images = join(folder, 'served');
   if (!existsSync(images)) return [];
-  const against = (title, depth, work, target) => ({
+  const against = (title, depth, work, target, least) => ({
     title: `serve ${title}, depth ${depth}, against qemu-nbd`,
     target,
-    ...servedBy({ peer: qemuNbd(images, depth), ours: vmdkit(images, depth) }, work),
+    ...servedBy({ peer: qemuNbd(images, depth), ours: vmdkit(images, depth), least }, work),
   });
   const copy = '1 GiB to nbdcopy';
   const reads = '10,000 random reads of 4 KiB, 16 in flight';
   return [
-    against(copy, 1, COPY, 3),
+    against(copy, 1, COPY, 3, nbdkit(images)),
     against(copy, 32, COPY, 15),
     {
       title: `serve ${copy}, against nbdkit with a raw file`,
@@ -83,6 +83,7 @@ function servedBy(servers, work) {
     prepare: (side) => (running[side] ??= start(servers[side])),
     peer: serve('peer'),
     ours: serve('ours'),
+    least: servers.least && serve('least'),
     done: () => Object.values(running).forEach((server) => stop(server)),
   };
 }
