@@ -19,7 +19,19 @@ export interface Body {
   readonly type: string;
 }
 
+/** While a body is on its way, files are taken to be as they were last seen for so long, in ms. */
+const STILL_TRUE_MS = 1000;
+
 const CONTENT_TYPE = 'application/octet-stream';
+
+/** Who sends a body. */
+export interface BodyHost {
+  readonly pool: BufferPool;
+  /** Writes the head, once the first piece is there to follow it. */
+  readonly begin: () => void;
+  /** Throws unless what was read until `age` ms ago is of one state of the disk. */
+  readonly assertSame: (age: number) => Promise<void>;
+}
 
 /** One span as it is, several as `multipart/byteranges`. */
 export function bodyOf(spans: readonly [ByteSpan, ...ByteSpan[]], size: number): Body {
@@ -45,18 +57,18 @@ export function contentRange({ start, end }: ByteSpan, size: number): string {
 }
 
 /**
- * Writes `body` and ends the answer. `begin` writes its head, once the first piece is there to follow it.
- * Resolves when all is handed to the system, or when the client has gone. @throws what reading throws.
+ * Writes `body` and ends the answer, unless the disk changes meanwhile. Resolves when all is handed to the system, or when
+ * the client has gone. @throws what reading and `assertSame` throw: the answer is to be broken off.
  */
 export async function sendBody(
   response: ServerResponse,
   source: PlannedSource,
   { parts }: Body,
-  pool: BufferPool,
-  begin: () => void,
+  { pool, begin, assertSame }: BodyHost,
 ): Promise<void> {
   let begun = false;
   for await (const piece of readPieces(parts, source, pool, () => response.destroyed)) {
+    await assertSame(!begun || piece.isLast ? 0 : STILL_TRUE_MS);
     if (!begun) begin();
     begun = true;
     if (!(await written(response, piece))) return;
@@ -66,6 +78,8 @@ export async function sendBody(
 
 interface Piece {
   readonly bytes: Buffer;
+  /** Nothing follows it. */
+  readonly isLast: boolean;
   /** Called once nobody looks at it. */
   release: () => void;
 }
@@ -77,22 +91,22 @@ async function* readPieces(
   pool: BufferPool,
   isOver: () => boolean,
 ): AsyncGenerator<Piece> {
-  const read = async ({ start, end }: ByteSpan): Promise<Piece> => {
+  const read = async ({ start, end }: ByteSpan): Promise<Omit<Piece, 'isLast'>> => {
     const buffer = pool.take(end - start);
     const bytes = buffer.subarray(0, end - start);
     await readAt(source, start, bytes);
     return { bytes, release: () => pool.give(buffer) };
   };
-  let next: Promise<Piece> | undefined;
+  let next: Promise<Omit<Piece, 'isLast'>> | undefined;
   for (const part of pieces(parts)) {
     if (isOver()) break;
     const before = next;
     next = Buffer.isBuffer(part) ? Promise.resolve({ bytes: part, release: () => {} }) : read(part);
     // Its failure is met when its turn comes.
     next.catch(() => {});
-    if (before !== undefined) yield await before;
+    if (before !== undefined) yield { ...(await before), isLast: false };
   }
-  if (next !== undefined) yield await next;
+  if (next !== undefined) yield { ...(await next), isLast: true };
 }
 
 function* pieces(parts: readonly BodyPart[]): Generator<BodyPart> {

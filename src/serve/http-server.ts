@@ -3,6 +3,7 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { createServer as createTlsServer } from 'node:https';
 import type { Socket } from 'node:net';
+import { isVmdkError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { BufferPool } from './buffer-pool.ts';
@@ -42,7 +43,8 @@ export async function serveHttp(exports: ExportTable, options: HttpServerOptions
   const { onEvent = () => {} } = options;
   const store = storeFor(options.fs);
   const secure = options.tls !== undefined;
-  const site = new Site(exports, store, options.address, onEvent);
+  const tags = await ExportTags.of(exports, store);
+  const site = new Site(exports, tags, options.address, onEvent);
   // How often silent clients are looked for: seldom by default.
   const parsing = { maxHeaderSize: 16 << 10, connectionsCheckingInterval: Math.min(limits.headMs, 5000) };
   const server =
@@ -81,12 +83,12 @@ class Site {
 
   constructor(
     exports: ExportTable,
-    store: FileStore,
+    tags: ExportTags,
     address: HttpAddress,
     onEvent: (event: HttpEvent) => void,
   ) {
     this.#exports = exports;
-    this.#tags = new ExportTags(store);
+    this.#tags = tags;
     this.#address = address;
     this.#onEvent = onEvent;
   }
@@ -116,7 +118,7 @@ class Site {
       const client = this.#clientOf(request.socket);
       this.#onEvent({ event: 'failed', client, export: served?.name ?? '', error });
       if (response.headersSent) response.destroy();
-      else sendText(request, response, 500, 'This part of the disk cannot be read.');
+      else sendText(request, response, 500, failureText(error));
     }
   }
 
@@ -147,7 +149,8 @@ class Site {
 
   async #send(served: ServedExport, request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { size, source, name } = served;
-    const tag = await this.#tags.tagOf(served);
+    const tag = this.#tags.tagOf(served);
+    const assertSame = (age: number): Promise<void> => this.#tags.assertSame(served, age);
     const method = request.method === 'HEAD' ? 'HEAD' : 'GET';
     const selected = selectBytes(request.headers, size, tag, method);
     const headers = {
@@ -156,6 +159,7 @@ class Site {
       'Cache-Control': tag === undefined ? 'no-store' : 'no-cache',
       ...(tag === undefined ? {} : { ETag: tag }),
     };
+    if (method === 'HEAD' || !('spans' in selected)) await assertSame(0);
     if (selected.status === 304) {
       response.writeHead(304, headers).end();
       return;
@@ -184,7 +188,7 @@ class Site {
       response.end();
       return;
     }
-    await sendBody(response, source, body, this.#pool, begin);
+    await sendBody(response, source, body, { pool: this.#pool, begin, assertSame });
   }
 
   /** Counted from 1, as the NBD server counts its own. */
@@ -193,6 +197,12 @@ class Site {
     this.#clients.set(socket, known);
     return known;
   }
+}
+
+function failureText(error: unknown): string {
+  return isVmdkError(error, 'disk-changed', 'remote-changed')
+    ? 'The disk is no longer what it was when it was opened here.'
+    : 'This part of the disk cannot be read.';
 }
 
 /** As RFC 8187 has it: without the characters that end or begin something there. */

@@ -14,6 +14,8 @@ export interface ResolvedPath {
   /** Bytes that the file occupies, where the store knows; holes do not count. */
   readonly allocated: number;
   readonly modified: number;
+  /** What the store itself tells states of the content apart by: an ETag. */
+  readonly version?: string;
 }
 
 /** A stretch of a file that holds data (`data`) or nothing but unwritten zeros (a hole). */

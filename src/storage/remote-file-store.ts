@@ -230,7 +230,7 @@ function remoteFile({ url }: RemoteAddress, object: KnownObject, onClose: () => 
   };
 }
 
-function placeOf({ url }: RemoteAddress, { size, lastModified }: RemoteFacts): ResolvedPath {
+function placeOf({ url }: RemoteAddress, { size, lastModified, etag }: RemoteFacts): ResolvedPath {
   const modified = lastModified === undefined ? Number.NaN : Date.parse(lastModified);
   return {
     path: url,
@@ -239,5 +239,6 @@ function placeOf({ url }: RemoteAddress, { size, lastModified }: RemoteFacts): R
     size,
     allocated: size,
     modified: Number.isNaN(modified) ? 0 : modified,
+    ...(etag === undefined ? {} : { version: etag }),
   };
 }

@@ -113,6 +113,47 @@ describe('the content of an export', () => {
     await whole.body!.cancel();
   });
 
+  it('that changes while it is served is an error from then on: no new content under the old tag, nor old under a new one', async () => {
+    const tag = (await fetch(leaf, { method: 'HEAD' })).headers.get('etag')!;
+    const base = server.uriOf('base.vmdk');
+    const { path } = exports.find('leaf.vmdk')!.links[0]!;
+    const old = await fs.open(path, 'update');
+    await old.write(Buffer.from('changed'), (await old.size()) - 600);
+    await old.close();
+    for (const headers of [{ range: 'bytes=0-9', 'if-range': tag }, { 'if-none-match': tag }, {}] as Record<
+      string,
+      string
+    >[]) {
+      const answer = await fetch(leaf, { headers });
+      expect(answer.status).toBe(500);
+      expect(answer.headers.get('etag')).toBeNull();
+      expect(await answer.text()).toBe('The disk is no longer what it was when it was opened here.\n');
+    }
+    expect((await fetch(leaf, { method: 'HEAD' })).status).toBe(500);
+    expect(events[0]).toMatchObject({ export: 'leaf.vmdk', error: { code: 'disk-changed' } });
+    expect((await fetch(base, { headers: { range: 'bytes=0-9' } })).status).toBe(206);
+  });
+
+  it('that is replaced while an answer is under way breaks it off before its end', async () => {
+    const { path } = exports.find('leaf.vmdk')!.links[0]!;
+    const copy = await fs.open(path, 'read');
+    const bytes = Buffer.alloc(await copy.size());
+    await copy.readExactly(bytes, 0);
+    await copy.close();
+    const failing = exports.exports[0]!.source;
+    const read = failing.read.bind(failing);
+    let replaced: Promise<void> | undefined;
+    failing.read = async (range, into) => {
+      // The last piece is being read.
+      if (range.start + range.count === CHAIN_BYTES / 512) await (replaced ??= fs.replace(path, bytes));
+      return read(range, into);
+    };
+    const answer = await fetch(leaf);
+    expect(answer.status).toBe(200);
+    await expect(answer.arrayBuffer()).rejects.toThrow();
+    expect(events).toMatchObject([{ event: 'failed', error: { code: 'disk-changed' } }]);
+  });
+
   it('has no tag while it is written to', async () => {
     await stop();
     await start({ overlay: 'temporary', temporaryFolder: '/vm' });
