@@ -16,6 +16,17 @@ export async function readBytes(source: SectorSource, at: Bytes, into: Uint8Arra
   into.set(whole.subarray(at - start, at - start + into.length));
 }
 
+/** Whether metadata alone say that the `length` bytes from `at` on are zeros. @throws RangeError past the end of the disk. */
+export async function readsAsZeros(source: SectorSource, at: Bytes, length: number): Promise<boolean> {
+  assertInside(source, at, length);
+  const start = roundDown(at, SECTOR_BYTES) / SECTOR_BYTES;
+  const end = roundUp(at + length, SECTOR_BYTES) / SECTOR_BYTES;
+  const runs = await source.map(sectorRange(start, end - start));
+  if (runs.end < end) return false;
+  for (let index = 0; index < runs.length; index++) if (runs.isDataAt(index)) return false;
+  return true;
+}
+
 /**
  * Writes `data` at byte `at`. Sectors at unaligned ends are read first, so two writers must not share a sector.
  * @throws RangeError past the end of the disk.

@@ -3,7 +3,7 @@
 import type { Readable, Writable } from 'node:stream';
 import { allocateRoom } from '../core/room.ts';
 import { SECTOR_BYTES, type Bytes } from '../core/units.ts';
-import { readBytes, writeBytes } from './byte-access.ts';
+import { readBytes, readsAsZeros, writeBytes } from './byte-access.ts';
 import type { SectorSource, SectorTarget } from './sector-source.ts';
 
 const CHUNK_BYTES = 1 << 20;
@@ -28,10 +28,10 @@ export function createReadStream(source: SectorSource, options: ReadStreamOption
   let ahead: Promise<Buffer> | undefined;
   const readNext = (): Promise<Buffer> | undefined => {
     if (at >= end) return undefined;
-    const chunk = allocateRoom(Math.min(CHUNK_BYTES - (at % CHUNK_BYTES), end - at));
-    const reading = readBytes(source, at as Bytes, chunk).then(() => chunk);
+    const length = Math.min(CHUNK_BYTES - (at % CHUNK_BYTES), end - at);
+    const reading = readChunk(source, at as Bytes, length);
     reading.catch(() => undefined);
-    at += chunk.length;
+    at += length;
     return reading;
   };
   const streams = process.getBuiltinModule('node:stream');
@@ -52,6 +52,14 @@ export function createReadStream(source: SectorSource, options: ReadStreamOption
       );
     },
   });
+}
+
+/** A new piece of memory each time, for it is the reader's to keep. Zeros cost next to nothing: the system has them ready. */
+async function readChunk(source: SectorSource, at: Bytes, length: number): Promise<Buffer> {
+  if (await readsAsZeros(source, at, length)) return Buffer.alloc(length);
+  const chunk = allocateRoom(length);
+  await readBytes(source, at, chunk);
+  return chunk;
 }
 
 export interface WriteStreamOptions {

@@ -1,11 +1,10 @@
 // The bytes of a disk, in order, to wherever they are wanted: a pipe, a terminal, a file that is no disk. Rule: as
 // fast as the reader takes them, never more than one chunk ahead, and from the same memory again and again.
-import { readBytes } from '../block/byte-access.ts';
-import { sectorRange } from '../block/sector-range.ts';
+import { readBytes, readsAsZeros } from '../block/byte-access.ts';
 import type { SectorSource } from '../block/sector-source.ts';
 import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
-import { roundDown, roundUp, SECTOR_BYTES, type Bytes } from '../core/units.ts';
+import { roundDown, type Bytes } from '../core/units.ts';
 
 const CHUNK_BYTES = 1 << 20;
 
@@ -29,7 +28,7 @@ export async function copyOut(
   const zeros = Buffer.alloc(room);
   const read = async (start: number, into: Buffer): Promise<Uint8Array> => {
     const end = chunkEnd(start, range.end);
-    if (await readsAsZeros(source, start, end)) return zeros.subarray(0, end - start);
+    if (await readsAsZeros(source, start as Bytes, end - start)) return zeros.subarray(0, end - start);
     const data = into.subarray(0, end - start);
     await readBytes(source, start as Bytes, data);
     return data;
@@ -50,12 +49,4 @@ export async function copyOut(
 /** Chunks end where grains do, whatever byte the first begins with. */
 function chunkEnd(start: number, end: number): number {
   return Math.min(end, roundDown(start, CHUNK_BYTES) + CHUNK_BYTES);
-}
-
-async function readsAsZeros(source: SectorSource, start: number, end: number): Promise<boolean> {
-  const [first, past] = [roundDown(start, SECTOR_BYTES), roundUp(end, SECTOR_BYTES)];
-  const runs = await source.map(sectorRange(first / SECTOR_BYTES, (past - first) / SECTOR_BYTES));
-  if (runs.end * SECTOR_BYTES < past) return false;
-  for (let index = 0; index < runs.length; index++) if (runs.isDataAt(index)) return false;
-  return true;
 }

@@ -4,7 +4,11 @@ import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { RunList } from '../../src/block/run-list.ts';
+import type { SectorSource } from '../../src/block/sector-source.ts';
 import { createReadStream, createWriteStream } from '../../src/block/streams.ts';
+import { isZero } from '../../src/block/zero-scan.ts';
+import type { Sectors } from '../../src/core/units.ts';
 import { bufferTarget, fileBytes } from '../support/buffer-disk.ts';
 
 const MIB = 1 << 20;
@@ -40,6 +44,25 @@ describe('a read stream', () => {
 
   it('gives the whole disk unless told otherwise', async () => {
     expect((await collect(createReadStream(disk))).equals(disk.content)).toBe(true);
+  });
+
+  it("reads nothing for zeros, and every chunk of them is the reader's own", async () => {
+    const runs = new RunList(0);
+    runs.addAbsent((3 * MIB) / 512);
+    const empty: SectorSource = {
+      capacity: ((3 * MIB) / 512) as Sectors,
+      map: (range) => Promise.resolve(runs.slice(range)),
+      read: () => Promise.reject(new Error('there is nothing to read')),
+      close: () => Promise.resolve(),
+    };
+    const lengths: number[] = [];
+    for await (const chunk of createReadStream(empty, { start: 100, end: 3 * MIB - 100 })) {
+      const data = chunk as Buffer;
+      expect(isZero(data)).toBe(true);
+      data.fill(1);
+      lengths.push(data.length);
+    }
+    expect(lengths).toEqual([MIB - 100, MIB, MIB - 100]);
   });
 
   it('refuses a stretch that does not lie within the disk, at once', () => {
