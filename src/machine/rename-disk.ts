@@ -12,6 +12,7 @@ import { editDescriptor, type DescriptorEdits } from '../format/edit-descriptor.
 import { printDescriptor } from '../format/print-descriptor.ts';
 import { applyChangeSet } from '../operations/change-set.ts';
 import type { FileChange } from '../operations/file-change.ts';
+import { assertOneFileSystem } from '../operations/one-file-system.ts';
 import { parentHintFor } from '../operations/parent-hint.ts';
 import { settleAround } from '../operations/settle-around.ts';
 import { filesOfDisk, withLocks } from '../operations/with-locks.ts';
@@ -52,8 +53,8 @@ interface Renaming {
 /**
  * Renames the disk `path` to `target`, a file name of a disk in an existing folder of the same file system.
  * Machines that name it are to be off; their .vmx and .vmsd follow.
- * @throws VmdkError `machine-running` and its kin, `half-merged`, `base-has-children`, `not-renamable`, `target-exists`, `change-tracking`,
- * `disk-locked` (refused); nothing is changed then.
+ * @throws VmdkError `machine-running` and its kin, `half-merged`, `base-has-children`, `not-renamable`, `target-exists`,
+ * `other-file-system`, `change-tracking`, `disk-locked` (refused); nothing is changed then.
  */
 export async function renameDisk(
   path: string,
@@ -68,6 +69,7 @@ export async function renameDisk(
   try {
     assertMayLeave(chain.links);
     const to = posix.join((await store.resolve(posix.dirname(target))).path, posix.basename(target));
+    await assertOneFileSystem(store, posix.dirname(chain.leaf.path), posix.dirname(to));
     const { allow, confine, pathMap, signal } = options;
     const sharers = await findSharers(store, chain.leaf.path, { allow, confine, pathMap, signal });
     if (options.force !== true) assertAllKnown(chain, sharers);

@@ -29,6 +29,7 @@ import {
 import type { FileChange } from './file-change.ts';
 import { inParallel } from './in-parallel.ts';
 import { assertJournalSize, JOURNAL_FILE, MADE_FOLDER } from './journal.ts';
+import { assertReached } from './one-file-system.ts';
 import { assertStillSo, planChanges, type PlannedChange } from './plan-changes.ts';
 import { localRuns, type Runs } from './run-owner.ts';
 import { isOptional, stageChanges, type StageOptions } from './stage-changes.ts';
@@ -56,7 +57,7 @@ export interface ChangeSetOptions extends StageOptions {
 
 /**
  * Carries out a change set, whole or not at all. Settle the roots first (`settleChangeSets`).
- * @throws VmdkError `target-exists`, `outside-roots` (refused), `changed-since`, `run-in-progress` (conflict), errors
+ * @throws VmdkError `target-exists`, `outside-roots`, `other-file-system` (refused), `changed-since`, `run-in-progress` (conflict), errors
  * of the store: nothing is changed then. `not-undone` (io): what was made could not all be removed, the next run
  * tries again. `not-finished` (io): all is made and not all in place, the next run finishes it. The abort reason, with
  * nothing changed.
@@ -74,6 +75,7 @@ export async function applyChangeSet(
     const roots = await rootsOf(store, set, durable, madeFolders);
     const planned = await planChanges(store, roots, set.changes);
     if (planned.length === 0) return;
+    await assertReached(store, roots, planned);
     run = await openRun(store, set, roots, planned, options);
     await assertAlone(run);
     await stageChanges(run, planned, options);

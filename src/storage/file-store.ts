@@ -10,6 +10,8 @@ export interface ResolvedPath {
   readonly kind: StoredKind;
   /** Equal for two paths exactly when they are the same file, hard links included. */
   readonly identity: string;
+  /** Equal for two files exactly when one can be renamed beside the other: their file system. Absent where it is all one. */
+  readonly device?: string;
   readonly size: number;
   /** Bytes that the file occupies, where the store knows; holes do not count. */
   readonly allocated: number;

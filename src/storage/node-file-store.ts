@@ -161,6 +161,7 @@ async function resolve(lookUps: LookUps, path: string): Promise<ResolvedPath> {
     path: real,
     kind: kindOf(stats),
     identity: `${stats.dev}:${stats.ino}`,
+    device: String(stats.dev),
     size: Number(stats.size),
     allocated: Number(stats.blocks * STAT_BLOCK_BYTES),
     modified: Number(stats.mtimeMs),

@@ -96,6 +96,7 @@ export function createFileStore(fs: PromisesFs): FileStore {
         path: real,
         kind: kindOf(stats),
         identity: `${stats.dev}:${stats.ino}`,
+        device: String(stats.dev),
         size,
         allocated: stats.blocks === undefined ? size : Number(stats.blocks) * STAT_BLOCK_BYTES,
         modified: Number(stats.mtimeMs),

@@ -146,8 +146,8 @@ describe('rename', () => {
     const vmx = 'scsi0.present = "TRUE"\nscsi0:0.present = "TRUE"\nscsi0:0.fileName = "leaf.vmdk"\n';
     await writeFile(join(cwd, 'vm.vmx'), vmx);
     const told = await run('rename', 'leaf.vmdk', 'run.vmdk', '--dry-run');
-    expect(told).toMatchObject({ stdout: '', code: 0 });
-    expect(told.stderr).toMatch(
+    expect(told).toMatchObject({ stderr: '', code: 0 });
+    expect(told.stdout).toMatch(
       /^leaf\.vmdk: would be run\.vmdk, 1 file renamed; 1 line of machines\n {2}.*vm\.vmx: scsi0:0\.fileName = "run\.vmdk", was "leaf\.vmdk"\n$/,
     );
     expect(await readFile(join(cwd, 'vm.vmx'), 'utf8')).toBe(vmx);

@@ -11,6 +11,7 @@ import { settleAround } from '../../src/operations/settle-around.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { pattern } from '../support/chain-model.ts';
+import { withMount } from '../support/mounted-store.ts';
 import { createCrashStore } from '../support/crash-store.ts';
 
 async function contents(fs: FileStore, path: string): Promise<string> {
@@ -76,6 +77,25 @@ describe('renameDisk', () => {
     });
     expect(await contents(fs, '/vms/lab/b.vmdk')).toBe(await contents(fs, '/vms/base/a.vmdk'));
   });
+
+  it.each(['monolithicSparse', 'vmfsSparse'])(
+    'changes nothing when the folder is on another file system: %s',
+    async (type) => {
+      const fs = withMount(createMemoryFileStore(), '/vms/other');
+      await makeTree(fs, type);
+      const before = await fs.list('/vms/base');
+      for (const dryRun of [true, false])
+        await expect(
+          renameDisk('/vms/base/mid.vmdk', '/vms/other/new.vmdk', { fs, dryRun }),
+        ).rejects.toMatchObject({
+          kind: 'refused',
+          code: 'other-file-system',
+          context: { path: '/vms/other' },
+        });
+      expect(await fs.list('/vms/base')).toEqual(before);
+      expect(await fs.list('/vms/other')).toEqual([]);
+    },
+  );
 
   it.each(['monolithicSparse', 'vmfsSparse'])(
     'is whole or not at all when the power goes: %s',

@@ -9,6 +9,7 @@ import type { FileChange } from '../../src/operations/file-change.ts';
 import { readWhole, writeWhole } from '../../src/operations/tidy.ts';
 import { runsOf } from '../support/clone-bench.ts';
 import { textsBelow } from '../support/change-bench.ts';
+import { withMount } from '../support/mounted-store.ts';
 import { createCrashStore } from '../support/crash-store.ts';
 
 const text = (value: string): Uint8Array => new TextEncoder().encode(value);
@@ -217,6 +218,17 @@ describe('a change set that cannot be', () => {
   ])('with %s changes nothing', async (_, code, bad) => {
     const store = newStore();
     await expect(apply(store, [good, bad])).rejects.toMatchObject({ code });
+    expect(await textsBelow(store, '/vm')).toEqual(START);
+  });
+
+  it.each<FileChange>([
+    { kind: 'rename', from: '/vm/gone', to: '/vm/sub/gone' },
+    { kind: 'rename', from: '/vm/sub/f', to: '/vm/f' },
+    { kind: 'remove', path: '/vm/sub/f' },
+    { kind: 'create', path: '/vm/sub/new', file: text('n') },
+  ])('on a file system that no rename reaches changes nothing: %o', async (bad) => {
+    const store = withMount(newStore(), '/vm/sub');
+    await expect(apply(store, [good, bad])).rejects.toMatchObject({ code: 'other-file-system' });
     expect(await textsBelow(store, '/vm')).toEqual(START);
   });
 

@@ -62,6 +62,12 @@ describe('the store on node:fs', () => {
     },
   );
 
+  it('tells the file system that a file or folder is on, as stat does', async () => {
+    fs.writeFileSync(at('here'), 'x');
+    for (const path of [at('here'), at('.'), '/dev'])
+      expect((await store.resolve(path)).device).toBe(String(fs.statSync(path).dev));
+  });
+
   it('follows links to the file and gives hard links one identity', async () => {
     fs.mkdirSync(at('d'));
     fs.writeFileSync(at('d/a'), 'hello');

@@ -25,9 +25,12 @@ export const run: CommandModule['run'] = async (args, context) => {
     const lines =
       done.references.length === 0 ? '' : `; ${plural(done.references.length, 'line')} of machines`;
     const renamed = `${plural(done.files.length, 'file')} renamed${hints}${lines}`;
-    context.talk(`${path}: ${dryRun ? 'would be' : 'now'} ${target}, ${renamed}`);
+    // A plan is a result, what was done is talk.
+    const say = async (line: string): Promise<void> =>
+      dryRun ? context.stdout.line(line) : context.talk(line);
+    await say(`${path}: ${dryRun ? 'would be' : 'now'} ${target}, ${renamed}`);
     for (const { path: file, name, from, to } of done.references)
-      context.talk(`  ${shownPath(file)}: ${name} = "${to}", was "${from}"`);
+      await say(`  ${shownPath(file)}: ${name} = "${to}", was "${from}"`);
   }
   return EXIT.done;
 };
