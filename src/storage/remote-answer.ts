@@ -134,6 +134,8 @@ function judgePart(headers: RemoteAnswer['headers'], { url, start, end }: AskedR
 /** Nothing lies at the range: the object is empty, or shorter than it was. */
 function judgeEmpty(headers: RemoteAnswer['headers'], { url, start }: AskedRange): AnsweredRange {
   const size = /^bytes \*\/(\d+)$/i.exec((headers.get('content-range') ?? '').trim())?.[1];
+  // It refuses what it says is there.
+  if (size !== undefined && Number(size) > start) throw remoteFailed(url, `HTTP status 416 of ${size} bytes`);
   if (start !== 0) throw remoteChanged(url, `${size ?? 'fewer'} bytes`, `more than ${start}`);
   if (size !== '0') throw remoteFailed(url, 'HTTP status 416');
   return { facts: { size: 0, etag: undefined, lastModified: undefined }, start: 0, end: 0 };

@@ -57,6 +57,9 @@ export class RemoteBlocks {
   /** Breaks off what is under way, which nobody waits for any more. */
   stop(): void {
     this.#stopping.abort();
+    // What was not asked for yet is not asked for any more.
+    for (const arrival of this.#wanted.values()) arrival.failed(this.#stopping.signal.reason);
+    this.#wanted.clear();
     this.#stopping = new AbortController();
     this.#coming.clear();
     this.#ahead = 0;

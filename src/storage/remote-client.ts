@@ -27,7 +27,7 @@ export interface RemoteClientOptions {
   fetch: RemoteFetch | undefined;
   /** How often one range is asked for before that is a failure. */
   attempts: number;
-  /** Milliseconds in which nothing comes before an attempt counts as failed. */
+  /** Milliseconds in which nothing, or next to nothing, comes before an attempt counts as failed. */
   silence: number;
   /** Milliseconds before the second attempt; doubled for each further one, and never exact. */
   firstPause: number;
@@ -59,8 +59,26 @@ export interface RemoteClient {
 }
 
 const LONGEST_PAUSE = 10_000;
-/** Of the text of an error. */
+/** Less within the limit of silence is as good as nothing: a server that drips would hold us for days. */
+const LEAST_BYTES = 4096;
+/** Of the text of an error, and milliseconds that are waited for it. */
 const MOST_ERROR_BYTES = 4096;
+const MOST_ERROR_MS = 2000;
+/** Failures that the next attempt would meet as well. */
+const LASTING: ReadonlySet<unknown> = new Set([
+  'CERT_HAS_EXPIRED',
+  'CERT_NOT_YET_VALID',
+  'CERT_REVOKED',
+  'CERT_SIGNATURE_FAILURE',
+  'CERT_UNTRUSTED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'INVALID_CA',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
 
 export function createRemoteClient(options: RemoteClientOptions): RemoteClient {
   let free = options.parallel;
@@ -117,7 +135,7 @@ async function attemptOnce(options: RemoteClientOptions, request: RangeRequest):
     const { wire, headers } = await requestFor(options, address, start, end, pin);
     const ask: RemoteFetch = options.fetch ?? ((at, init) => fetch(at, init));
     const answer = await ask(wire, { headers, redirect: 'manual', signal: watch.signal });
-    watch.heard();
+    watch.heard(LEAST_BYTES);
     const judged = await judgeWithReason(answer, { url, start, end }, watch);
     if ('passing' in judged) return judged;
     if (pin !== undefined) assertSameObject(url, pin, judged.facts);
@@ -129,7 +147,8 @@ async function attemptOnce(options: RemoteClientOptions, request: RangeRequest):
   } catch (error) {
     request.signal.throwIfAborted();
     if (error instanceof VmdkError) throw error;
-    const found = watch.isSilent() ? `no byte for ${options.silence / 1000} s` : reasonOf(error);
+    if (LASTING.has(codeOf(error))) throw untrusted(url, reasonOf(error), error);
+    const found = watch.silence() ?? reasonOf(error);
     const passing = { passing: remoteFailed(url, found, error), after: undefined };
     return facts === undefined ? passing : { ...passing, facts };
   } finally {
@@ -176,20 +195,23 @@ async function judgeWithReason(
 
 /** `NoSuchKey`, `SignatureDoesNotMatch`, …: the word in an error of S3. */
 async function s3Code(answer: RemoteAnswer, watch: SilenceWatch): Promise<string | undefined> {
+  const reader = answer.body?.getReader();
+  // What was said until then counts.
+  const enough = setTimeout(() => void reader?.cancel().catch(() => undefined), MOST_ERROR_MS);
   try {
     let text = '';
     const decoder = new TextDecoder();
-    const reader = answer.body?.getReader();
     while (reader !== undefined && text.length < MOST_ERROR_BYTES) {
       const { done, value } = await Promise.race([reader.read(), watch.stopped]);
       if (done) break;
-      watch.heard();
       text += decoder.decode(value, { stream: true });
     }
-    reader?.cancel().catch(() => undefined);
     return /<Code>([A-Za-z0-9]{1,60})<\/Code>/.exec(text)?.[1];
   } catch {
     return undefined;
+  } finally {
+    clearTimeout(enough);
+    reader?.cancel().catch(() => undefined);
   }
 }
 
@@ -207,7 +229,7 @@ async function readBody(
     for (;;) {
       const { done, value } = await Promise.race([reader.read(), watch.stopped]);
       if (done) return at;
-      watch.heard();
+      watch.heard(value.length);
       if (at + value.length > end) {
         throw new VmdkError('io', 'remote-wrong-range', 'the server sent more than it announced', {
           path: address.url,
@@ -228,15 +250,18 @@ interface SilenceWatch {
   readonly signal: AbortSignal;
   /** Rejects once aborted. Node 20 and 22 leave a read unanswered when all but the end of a body has come by then. */
   readonly stopped: Promise<never>;
-  heard(): void;
-  isSilent(): boolean;
+  /** So many bytes came. */
+  heard(bytes: number): void;
+  /** What there was of it, for people, once it was too long. */
+  silence(): string | undefined;
   end(): void;
 }
 
-/** Aborts when nothing is heard for so long, or when `outer` is aborted. */
+/** Aborts when less than LEAST_BYTES are heard for so long, or when `outer` is aborted. */
 function watchSilence(silence: number, outer: AbortSignal): SilenceWatch {
   const controller = new AbortController();
   let silent = false;
+  let heard = 0;
   const timer = setTimeout(() => {
     silent = true;
     controller.abort();
@@ -252,8 +277,16 @@ function watchSilence(silence: number, outer: AbortSignal): SilenceWatch {
   return {
     signal,
     stopped,
-    heard: () => void timer.refresh(),
-    isSilent: () => silent,
+    heard(bytes) {
+      heard += bytes;
+      if (heard < LEAST_BYTES) return;
+      heard = 0;
+      timer.refresh();
+    },
+    silence() {
+      if (!silent) return undefined;
+      return `${heard === 0 ? 'no byte' : `only ${heard} bytes`} for ${silence / 1000} s`;
+    },
     end() {
       clearTimeout(timer);
       outer.removeEventListener('abort', stop);
@@ -266,6 +299,16 @@ function givenUp(last: VmdkError, attempts: number): VmdkError {
   const what = `cannot read over the network, after ${attempts} attempts`;
   const hint = 'Run again later; nothing was changed.';
   return new VmdkError('io', last.code, what, { path: path!, found: found!, hint }, last);
+}
+
+function untrusted(url: string, found: string, cause: unknown): VmdkError {
+  const context = { path: url, found, hint: 'To trust its authority: NODE_EXTRA_CA_CERTS=FILE, in PEM.' };
+  return new VmdkError('io', 'remote-failed', "the server's certificate is not trusted", context, cause);
+}
+
+function codeOf(error: unknown): unknown {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause ? cause.code : undefined;
 }
 
 /** `connect ECONNREFUSED 127.0.0.1:9`: fetch itself only says that it failed. */

@@ -105,6 +105,7 @@ describe('a remote file', () => {
       size: SIZE,
       allocated: SIZE,
       modified: Date.parse('2024-05-01T10:00:00Z'),
+      version: server.objects.get('/disks/base.vmdk')!.etag,
     });
     await expectCode(store.open(`${origin}/none`, 'read'), 'file-missing');
     server.fault = () => ({ kind: 'status', status: 403, body: '<Error><Code>AccessDenied</Code></Error>' });
