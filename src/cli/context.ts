@@ -18,7 +18,8 @@ export interface CommandContext {
   /** Aborted by a signal, or when nobody reads the output any more. */
   readonly signal: AbortSignal;
   readonly stdout: Output;
-  readonly stdin: InputStream;
+  /** Opens it: a pipe no longer blocks then, for none of those who share it, so only a command that reads it asks. */
+  readonly stdin: () => InputStream;
   /** The real file system, with or without natives, and what --allow-origin allows; of evidence, one that cannot write. */
   readonly store: FileStore;
   /** Which vmdkit this is. */

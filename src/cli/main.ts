@@ -79,12 +79,16 @@ function createContext(
   controller: AbortController,
   streams: Streams,
 ): CommandContext {
-  const { stdin, stderr } = streams;
+  const { stderr } = streams;
   const quiet = args.flag('quiet');
-  // Whoever waits for input hears of a signal by its end, whenever the signal came.
-  const leave = (): void => void stdin.destroy();
-  if (controller.signal.aborted) leave();
-  else controller.signal.addEventListener('abort', leave, { once: true });
+  const stdin = (): Streams['stdin'] => {
+    const input = streams.stdin;
+    // Whoever waits for input hears of a signal by its end, whenever the signal came.
+    const leave = (): void => void input.destroy();
+    if (controller.signal.aborted) leave();
+    else controller.signal.addEventListener('abort', leave, { once: true });
+    return input;
+  };
   const verbose = args.flag('verbose');
   const color = choice(args, 'color', ['auto', 'always', 'never'] as const);
   const format = args.flag('json') ? 'json' : choice(args, 'output', ['human', 'json', 'ndjson'] as const);

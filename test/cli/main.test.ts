@@ -3,9 +3,11 @@ import { spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readFileSync } from 'node:fs';
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable, Writable } from 'node:stream';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { COMMANDS } from '../../src/cli/commands.ts';
 import { headOf } from '../../src/cli/help.ts';
+import { main } from '../../src/cli/main.ts';
 import { createDisk } from '../../src/operations/create-disk.ts';
 import { bytes } from '../../src/core/units.ts';
 import { buildCommand, COMMAND, expectValid, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
@@ -101,6 +103,24 @@ describe('colours', () => {
     const escape = '\u001b[';
     expect(await quietly(['--help'])).not.toContain(escape);
     expect(await quietly(['--help', '--color', 'always'])).toContain(escape);
+  });
+});
+
+describe('an input that nobody asked for', () => {
+  it('is not opened: to others who share the pipe it would no longer block', async () => {
+    const silent = () => new Writable({ write: (_piece, _encoding, done) => done() });
+    const opened: string[] = [];
+    const streams = {
+      stdout: silent(),
+      stderr: silent(),
+      get stdin() {
+        opened.push('stdin');
+        return Readable.from([]);
+      },
+    };
+    const disk = join(folder, 'big.vmdk');
+    for (const command of ['info', 'map', 'check']) expect(await main([command, disk], streams)).toBe(0);
+    expect(opened).toEqual([]);
   });
 });
 

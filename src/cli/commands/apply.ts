@@ -79,7 +79,7 @@ async function openPatch(operand: string, disk: string, context: CommandContext)
   }
   const folder = posix.dirname((await store.resolve(disk)).path);
   const { path, remove } = await context.withProgress((task) =>
-    spoolInput(store, stdin, 'input.patch', { folder, ...task }),
+    spoolInput(store, stdin(), 'input.patch', { folder, ...task }),
   );
   try {
     const patch = await store.open(path, 'read');

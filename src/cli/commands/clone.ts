@@ -52,7 +52,7 @@ async function namesOf(
   if (Object.values(counted).some((value) => value !== undefined)) {
     throw usageError('clone: names come from stdin (-), or from --count, --name and --start: not from both');
   }
-  return { names: await readNames(context.stdin, context.signal), bases, into };
+  return { names: await readNames(context.stdin(), context.signal), bases, into };
 }
 
 /** The parser has checked the words against the choices. */

@@ -76,7 +76,7 @@ async function sourceOf(
   const source = args.operand('SRC');
   if (args.text('partial') !== undefined && args.flag('salvage'))
     throw usageError('--partial and --salvage are two ways of one thing', 'Choose one of them.');
-  if (source === '-') return context.stdin;
+  if (source === '-') return context.stdin();
   if (args.text('from') === 'raw') return source;
   return (await diskOf(source, args, options, context)).path;
 }

@@ -86,7 +86,7 @@ async function wholeFile(path: string, { store }: CommandContext): Promise<strin
 async function wholeInput({ stdin, signal }: CommandContext): Promise<string> {
   const parts: Buffer[] = [];
   let length = 0;
-  for await (const part of stdin) {
+  for await (const part of stdin()) {
     signal.throwIfAborted();
     parts.push(part as Buffer);
     length += (part as Buffer).length;

@@ -23,7 +23,7 @@ export const run: CommandModule['run'] = async (args, context) => {
   if (zero !== undefined && source !== undefined) {
     throw usageError('write: --zero writes zeros: no FILE goes with it');
   }
-  if (zero === undefined && source === undefined && context.stdin.isTTY) {
+  if (zero === undefined && source === undefined && context.stdin().isTTY) {
     throw usageError('write needs a FILE, data on stdin or --zero LENGTH');
   }
   const options = await chainOptionsOf(args, context);
@@ -73,7 +73,7 @@ async function writeInput(
   context: CommandContext,
   task: TaskOptions,
 ): Promise<number> {
-  if (source === undefined || source === '-') return writeStream(chain, offset, context.stdin, task);
+  if (source === undefined || source === '-') return writeStream(chain, offset, context.stdin(), task);
   const file = await context.store.open(source, 'read');
   try {
     return await writeStream(chain, offset, chunksOf(file), { ...task, length: await file.size() });
