@@ -19,6 +19,8 @@ export interface SharerOptions extends TaskOptions, Pick<ChainOptions, 'allow' |
 }
 
 export interface Sharers {
+  /** The disk itself; undefined when what was named is none, or cannot be read. */
+  readonly disk: ForestDisk | undefined;
   /** Real path of the disk asked about. */
   readonly path: string;
   /** Every disk that stands on it, nearest first. */
@@ -73,7 +75,7 @@ export async function findSharers(
     ...(problem === undefined ? [] : [`the register in ${folder} is not believed: ${problem}`]),
     ...(forest.complete ? [] : [`not all around ${place.path} was looked at: there are too many files`]),
   ];
-  return { path: place.path, disks, unconfirmed, machines: [...new Set(uses)], notes, forest };
+  return { path: place.path, disk: known, disks, unconfirmed, machines: [...new Set(uses)], notes, forest };
 }
 
 /** @throws VmdkError `base-has-children` (refused) that names who stands on the disk. `verb` begins the message. */
@@ -94,7 +96,7 @@ function hasChildren(verb: string, { path, disks, unconfirmed }: Sharers): VmdkE
     ...unconfirmed.map((each) => `${each.path} (by the register; ${each.reason})`),
   ];
   const count = all.length === 1 ? '1 disk' : `${all.length} disks`;
-  const look = unconfirmed.length > 0 ? ' Let it look at registered disks with --allow FOLDER.' : '';
+  const look = unconfirmed.length > 0 ? ' Let it look at registered disks with --allow DIR.' : '';
   const breaks = disks.length > 0 ? 'would break the disks that stand on it' : 'may break what stands on it';
   return new VmdkError('refused', 'base-has-children', `${verb} ${breaks}`, {
     path,

@@ -133,6 +133,23 @@ describe('scan --who-uses', () => {
     expect(answer.disks).toHaveLength(3);
   });
 
+  it('asks for the disk when an extent, a machine or anything else is named', async () => {
+    for (const [name, found, hint] of [
+      [
+        'ds/golden/golden-flat.vmdk',
+        'an extent',
+        `Ask for the disk that it is part of: ${at('golden/golden.vmdk')}`,
+      ],
+      ['ds/web-1/web-1.vmx', 'a machine', `Ask for a disk of the machine: ${at('web-1/web-1.vmdk')}`],
+      ['ds/golden/golden.vmsd', 'no descriptor that can be read', ''],
+    ] as const) {
+      const { stdout, stderr, code } = await scan('--who-uses', name);
+      expect({ stdout: stdout.toString(), code }).toEqual({ stdout: '', code: 3 });
+      expect(stderr).toContain(`this is none: found ${found}, expected the descriptor of a disk\n`);
+      expect(stderr).toContain(hint);
+    }
+  });
+
   it('says so when nobody does', async () => {
     await createDelta(at('web-1/new.vmdk'), at('web-1/web-1.vmdk'));
     const { stdout, stderr, code } = await scan('--who-uses', 'ds/web-1/new.vmdk');

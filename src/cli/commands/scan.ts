@@ -1,7 +1,7 @@
 // `vmdkit scan`: the forest of disks and machines below folders, and questions about one disk or machine in it.
 import { posix } from 'node:path';
 import type { ChainOptions } from '../../chain/chain-options.ts';
-import { usageError } from '../../core/errors.ts';
+import { usageError, VmdkError } from '../../core/errors.ts';
 import type { Forest } from '../../machine/forest.ts';
 import { scanFolder } from '../../machine/scan-folder.ts';
 import type { Arguments } from '../parsed-arguments.ts';
@@ -91,6 +91,7 @@ async function whoUses(
   );
   for (const note of sharers.notes) context.warn(note);
   const { path, disks, machines, unconfirmed, forest } = sharers;
+  if (sharers.disk === undefined && posix.isAbsolute(path)) throw noDisk(path, forest);
   if (context.format !== 'human') {
     await context.printJson({
       schema: 'vmdkit-who-uses/v1',
@@ -121,6 +122,28 @@ async function whoUses(
     context.talk(`nothing found here uses ${shownPath(path)}`);
   }
   return EXIT.done;
+}
+
+/** "Nobody" about what is no disk would be taken for leave to delete it. */
+function noDisk(path: string, { disks, machines }: Forest): VmdkError {
+  const owner = disks.find(({ files }) => files.includes(path));
+  const machine = machines.find((each) => each.path === path);
+  const named = machine?.disks.flatMap((disk) => disk.path ?? []) ?? [];
+  return new VmdkError('corrupt', 'not-a-vmdk', '--who-uses asks about a disk, and this is none', {
+    path,
+    found:
+      owner !== undefined
+        ? 'an extent'
+        : machine !== undefined
+          ? 'a machine'
+          : 'no descriptor that can be read',
+    expected: 'the descriptor of a disk',
+    ...(owner !== undefined
+      ? { hint: `Ask for the disk that it is part of: ${owner.path}` }
+      : named.length > 0
+        ? { hint: `Ask for a disk of the machine: ${named.join(', ')}` }
+        : {}),
+  });
 }
 
 function nameOf({ machines }: Forest, path: string): string {
