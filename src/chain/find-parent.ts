@@ -15,6 +15,8 @@ import { parentCandidates } from './parent-candidates.ts';
 const MOST_SEARCHED = 2000;
 const MOST_SEARCHED_BYTES = 1 << 20;
 
+const OUTSIDE = 'outside the allowed folders (see --allow)';
+
 export interface ChildLink {
   readonly path: string;
   readonly descriptor: Descriptor;
@@ -113,7 +115,7 @@ async function look(
 function outcomeOf(error: VmdkError): string {
   if (error.code === 'file-missing') return 'no such file';
   if (error.code === 'not-a-vmdk') return 'not a VMDK';
-  if (error.code === 'outside-allowed-folders') return 'outside the allowed folders (see --allow)';
+  if (error.code === 'outside-allowed-folders') return OUTSIDE;
   if (error.code === 'origin-not-allowed') return 'outside the allowed origins (see --allow-origin)';
   return error.code.replaceAll('-', ' ');
 }
@@ -233,12 +235,15 @@ function explain(child: ChildLink, hint: string, wanted: number, tried: readonly
       candidates,
     });
   }
+  // What another host calls its datastores is no folder here.
+  const outside = tried.find(({ path, outcome }) => outcome === OUTSIDE && !path.startsWith('/vmfs/'));
+  const folder = outside === undefined ? 'DIR' : dirname(outside.path);
   return new VmdkError('missing', 'parent-missing', 'the parent of this delta cannot be found', {
     path: child.path,
     field: 'parentFileNameHint',
     found: hint === '' ? 'no hint' : `"${hint}"`,
     expected: `a disk with CID ${printCid(wanted)}`,
     candidates,
-    hint: 'Tell where it is with --map FROM=TO, or name its folder with --allow FOLDER. If it moved for good: vmdkit relink.',
+    hint: `Tell where it is with --map FROM=TO, or name its folder with --allow ${folder}. If it moved for good: vmdkit relink.`,
   });
 }

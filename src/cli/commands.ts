@@ -44,7 +44,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     evidence: 'offered',
     examples: ['vmdkit chain web-01.vmdk', 'vmdkit chain web-01.vmdk --map /vmfs/volumes/ds1=/mnt/ds1'],
     notes: [
-      'A broken chain is shown as far as it can be looked at, then what stops it; the exit code is 3. With -v the hints are shown as well.',
+      'A broken chain is shown as far as it can be looked at, then what stops it; the exit code is 3, or 4 where that is a refusal. With -v the hints are shown as well.',
     ],
     load: () => import('./commands/chain.ts'),
   },

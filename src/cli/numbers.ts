@@ -36,3 +36,8 @@ export function grouped(value: number): string {
 export function plural(count: number, one: string): string {
   return `${grouped(count)} ${one}${count === 1 ? '' : 's'}`;
 }
+
+/** That two disks are of two sizes, in bytes. */
+export function sizesDiffer(a: number, b: number): string {
+  return `the sizes differ: A has ${exactSizeText(a)}, B has ${exactSizeText(b)}`;
+}

@@ -111,7 +111,7 @@ export function gatherEvidence(inner: FileStore, options: EvidenceOptions = {}):
     if (files.has(place.identity ?? '')) throw refusal(place.path, 'it is a file of the evidence');
     const folder = [...closed].find((each) => place.path === each || place.path.startsWith(`${each}/`));
     if (folder === undefined || options.besideEvidence === true) return;
-    throw refusal(place.path, `${folder} holds evidence`);
+    throw refusal(posix.dirname(place.path), `${folder} holds evidence`);
   };
   const readOnly = readOnlyStore(inner, openToRead);
   return {
@@ -304,7 +304,7 @@ async function resolvedIfThere(store: FileStore, path: string): Promise<Resolved
 }
 
 function refusal(path: string, why: string): VmdkError {
-  return new VmdkError('refused', 'evidence-folder', 'a result does not go there', {
+  return new VmdkError('refused', 'evidence-folder', 'no result goes here', {
     path,
     found: why,
     expected: 'a folder apart from the evidence',

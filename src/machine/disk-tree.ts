@@ -122,7 +122,7 @@ export function readableChildren(around: Around, link: TreeLink, { force }: Tree
       path: link.path,
       found: odd.join(', '),
       expected: 'disks whose content can be kept',
-      hint: 'Mend them first (vmdkit scan tells how), let it look with --allow FOLDER, or leave them to themselves with --force.',
+      hint: 'Mend them first (vmdkit scan tells how), let it look with --allow DIR, or leave them to themselves with --force.',
     });
   }
   return children.filter(({ fits }) => fits === true);

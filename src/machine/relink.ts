@@ -173,6 +173,7 @@ async function planIn(
   const notes = [
     ...(forest.complete ? [] : ['not all was looked at: there are too many files']),
     ...rewritten.notes,
+    ...unneeded(scope, deltas, rewritten.disks),
     ...(elsewhere.length === 0
       ? []
       : [
@@ -337,4 +338,21 @@ async function recordAll(store: FileStore, disks: readonly RelinkedDisk[]): Prom
     if (note !== undefined) notes.push(note);
   }
   return notes;
+}
+
+/** Bases that were named, and that no delta here was made over: a base that was written to since is such a one. */
+function unneeded(
+  { bases }: RelinkScope,
+  deltas: readonly ForestDisk[],
+  relinked: readonly RelinkedDisk[],
+): string[] {
+  const fits = (base: ForestDisk): boolean =>
+    relinked.some(({ parent }) => parent === base.path) ||
+    deltas.some(({ parentCid, capacity }) => parentCid === base.cid && capacity === base.capacity);
+  return bases
+    .filter((base) => !fits(base))
+    .map(({ path, cid, capacity }) => {
+      const known = cid === undefined ? 'no readable CID' : `CID ${printCid(cid)}`;
+      return `no delta here was made over ${path}, which has ${known} and ${capacity} sectors: was it written to since?`;
+    });
 }

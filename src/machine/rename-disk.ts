@@ -96,7 +96,7 @@ function assertAllKnown({ leaf }: Chain, { unconfirmed }: Sharers): void {
     path: leaf.path,
     found: unconfirmed.map((one) => `${one.path} (${one.reason})`).join(', '),
     expected: 'disks that can be relinked',
-    hint: 'Let it look with --allow FOLDER; --force renames all the same, and vmdkit relink mends them later.',
+    hint: 'Let it look with --allow DIR; --force renames all the same, and vmdkit relink mends them later.',
   });
 }
 

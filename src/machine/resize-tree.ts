@@ -97,7 +97,7 @@ function assertAllKnown({ path, unconfirmed, forest }: Sharers): void {
           ? 'more files around it than are looked at'
           : unconfirmed.map((one) => `${one.path} (${one.reason})`).join(', '),
       expected: 'the whole tree',
-      hint: 'Let it look with --allow FOLDER; with --force what is not found no longer fits its parent.',
+      hint: 'Let it look with --allow DIR; with --force what is not found no longer fits its parent.',
     },
   );
 }

@@ -30,7 +30,9 @@ export async function createDisk(
   options: CreateDiskOptions = {},
 ): Promise<DiskPlan> {
   if (capacity % SECTOR_BYTES !== 0) {
-    const hint = `Disks are whole sectors: ${capacity - (capacity % SECTOR_BYTES)} or ${capacity - (capacity % SECTOR_BYTES) + SECTOR_BYTES} bytes.`;
+    const below = capacity - (capacity % SECTOR_BYTES);
+    const sizes = below === 0 ? `${SECTOR_BYTES}` : `${below} or ${below + SECTOR_BYTES}`;
+    const hint = `Disks are whole sectors: ${sizes} bytes.`;
     throw usageError(`${capacity} bytes are not a multiple of ${SECTOR_BYTES}`, hint);
   }
   const { fs, type = 'monolithicSparse', adapter, random = randomBytes, ...rest } = options;

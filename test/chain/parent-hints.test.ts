@@ -189,6 +189,7 @@ describe('a parent outside the surroundings of its child', () => {
     const error = await failure(files);
     expect(error.code).toBe('parent-missing');
     expect(error.message).toContain('tried /far/away/base.vmdk: outside the allowed folders (see --allow)');
+    expect(error.context.hint).toContain('or name its folder with --allow /far/away. ');
     expect(await parentOf(files, { allow: ['/far'] })).toBe('/far/away/base.vmdk');
   });
 

@@ -95,6 +95,9 @@ describe('diff', () => {
       code: 0,
     });
     expect((await run('diff', 'leaf.vmdk', 'leaf.vmdk')).stdout).toMatch(/\nno difference\n$/);
+    expect((await run('diff', 'empty.vmdk', 'flat.vmdk')).stdout).toMatch(
+      /\nno difference\nthe sizes differ: A has 16 MiB .*, B has 8 MiB .*; past the end of the smaller there are zeros\n$/,
+    );
   });
 
   it('is JSON, whole or a line each', async () => {

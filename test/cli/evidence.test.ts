@@ -114,7 +114,10 @@ describe('vmdkit … --evidence', () => {
     const { stderr, code } = await vmdkit(['info', chain.leaf, '--manifest', join(folder, 'case', 'm.json')]);
     expect({ code, refused: stderr.includes('holds evidence') }).toEqual({ code: 4, refused: true });
     const cat = await vmdkit(['cat', chain.leaf, '-o', join(folder, 'case', 'x.raw'), '--evidence']);
-    expect(cat.code).toBe(4);
+    expect(cat).toMatchObject({
+      code: 4,
+      stderr: expect.stringContaining(`${join(folder, 'case')}: no result goes here`),
+    });
     expect(stateOfCase()).toEqual(before);
   });
 

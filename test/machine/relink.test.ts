@@ -1,6 +1,7 @@
 // Relinking a datastore whose golden machine moved: every hint leads to the base again, each in its own style, and
 // nothing but hints changes.
 import { describe, expect, it } from 'vitest';
+import type { Bytes } from '../../src/core/units.ts';
 import { isVmdkError } from '../../src/core/errors.ts';
 import { relink, planRelink } from '../../src/machine/relink.ts';
 import type { RelinkOptions, RelinkRequest } from '../../src/machine/relink-types.ts';
@@ -186,6 +187,16 @@ describe('relinking', () => {
       { path: '/ds/web-1/web-1.vmdk', to: '../copy/golden.vmdk', found: 'map' },
     ]);
     expect(await textOf(store, '/ds/web-2/web-2.vmdk')).toContain('"../golden/golden.vmdk"');
+  });
+
+  it('says so when a base is named that nothing was made over', async () => {
+    const store = await moved();
+    await createDisk('/ds/other.vmdk', (1 << 20) as Bytes, { fs: store });
+    const { disks, notes } = await run(store, { bases: ['/ds/other.vmdk'] });
+    expect(disks).toEqual([]);
+    expect(notes[0]).toMatch(
+      /^no delta here was made over \/ds\/other\.vmdk, which has CID [0-9a-f]{8} and 2048 sectors: was it written to since\?$/,
+    );
   });
 
   it('takes a base from outside when it is named, and says how readers get there', async () => {

@@ -105,7 +105,7 @@ describe('the sharers of a disk', () => {
       '/elsewhere/x.vmdk (by the register; outside the folders that are looked into)',
     );
     expect(message).toContain('writing may break what stands on it');
-    expect(message).toContain('--allow FOLDER');
+    expect(message).toContain('--allow DIR');
   });
 });
 

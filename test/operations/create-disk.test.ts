@@ -69,6 +69,7 @@ describe('createDisk', () => {
     await expect(failure).rejects.toThrow(
       '1000 bytes are not a multiple of 512\n  Disks are whole sectors: 512 or 1024 bytes.',
     );
+    await expect(createDisk('/x.vmdk', bytes(100), { fs })).rejects.toThrow('whole sectors: 512 bytes.');
     expect(await fs.list('/')).toEqual([]);
   });
 

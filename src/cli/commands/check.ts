@@ -93,12 +93,12 @@ const ADVICE: readonly (readonly [codes: RegExp, advice: string])[] = [
   [/^NEWLINE$/, 'The file went through a text-mode transfer: fetch it again in binary mode.'],
   [/^LOCK$/, 'Stop the program that writes to the disk, then check again.'],
   [/^(?:TRUNC|EXT-SIZE|EXT-MISSING)$/, 'Fetch again what is cut short or missing from where it came from.'],
-  [/^CHAIN-MISSING$/, 'Tell where the parent is with --map FROM=TO, or name its folder with --allow FOLDER.'],
+  [/^CHAIN-MISSING$/, 'Tell where the parent is with --map FROM=TO, or name its folder with --allow DIR.'],
   [
     /^CHAIN-CID$/,
     'Put back the parent as it was when this disk was made; what is read over another is wrong.',
   ],
-  [/^EXT-OUTSIDE$/, 'Only if you trust the disk: allow the folder it leads to with --allow FOLDER.'],
+  [/^EXT-OUTSIDE$/, 'Only if you trust the disk: allow the folder it leads to with --allow DIR.'],
 ];
 
 function adviceLines(report: CheckReport): string[] {

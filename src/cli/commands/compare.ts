@@ -3,7 +3,7 @@ import { compareChains, type Comparison } from '../../operations/compare-chains.
 import type { CommandModule } from '../command-module.ts';
 import { pairsOf, withPair } from '../disk-pair.ts';
 import { EXIT } from '../failure.ts';
-import { exactSizeText, grouped, plural, sizeText } from '../numbers.ts';
+import { grouped, plural, sizesDiffer, sizeText } from '../numbers.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const strict = args.flag('strict');
@@ -55,7 +55,7 @@ function textOf(comparison: Comparison, strict: boolean): string {
   const { equal, sizes, firstDifference, differingBytes, differingSectors, compared, complete } = comparison;
   const lines: string[] = [];
   if (sizes[0] !== sizes[1]) {
-    lines.push(`the sizes differ: A has ${exactSizeText(sizes[0])}, B has ${exactSizeText(sizes[1])}`);
+    lines.push(sizesDiffer(sizes[0], sizes[1]));
   }
   if (firstDifference !== undefined) {
     const beyond = firstDifference >= Math.min(...sizes) ? ', past the end of the smaller disk' : '';

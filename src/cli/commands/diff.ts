@@ -8,7 +8,7 @@ import type { CommandModule } from '../command-module.ts';
 import type { CommandContext, OutputFormat } from '../context.ts';
 import { pairsOf, withPair } from '../disk-pair.ts';
 import { EXIT } from '../failure.ts';
-import { plural, sizeText } from '../numbers.ts';
+import { plural, sizesDiffer, sizeText } from '../numbers.ts';
 
 const PIECE = 1 << 16;
 
@@ -102,7 +102,7 @@ interface DiffPrinter {
 }
 
 function printerFor(format: OutputFormat, a: Chain, b: Chain, node?: string): DiffPrinter {
-  if (format === 'human') return tablePrinter();
+  if (format === 'human') return tablePrinter(a, b);
   if (format === 'ndjson') return { head: '', range: (found) => `${rangeJson(found)}\n`, tail: () => '' };
   const head = {
     schema: 'vmdkit-diff/v1',
@@ -129,8 +129,10 @@ function rangeJson({ start, count, zero, bytes }: Difference): string {
   return `{"start": ${start * SECTOR_BYTES}, "length": ${count * SECTOR_BYTES}, "zero": ${zero}, "differing-bytes": ${bytes}}`;
 }
 
-function tablePrinter(): DiffPrinter {
+function tablePrinter(a: Chain, b: Chain): DiffPrinter {
   let [ranges, changed, zeroed] = [0, 0, 0];
+  const [inA, inB] = [a.capacity * SECTOR_BYTES, b.capacity * SECTOR_BYTES];
+  const sizes = inA === inB ? '' : `${sizesDiffer(inA, inB)}; past the end of the smaller there are zeros\n`;
   return {
     head: tableLine('OFFSET', 'LENGTH', 'IN B'),
     range({ start, count, zero }) {
@@ -140,9 +142,9 @@ function tablePrinter(): DiffPrinter {
       return tableLine(hex(start * SECTOR_BYTES), hex(count * SECTOR_BYTES), zero ? 'zeros' : 'data');
     },
     tail() {
-      if (ranges === 0) return 'no difference\n';
+      if (ranges === 0) return `no difference\n${sizes}`;
       const size = (sectors: number): string => sizeText(sectors * SECTOR_BYTES);
-      return `${plural(ranges, 'range')}: ${size(changed)} changed, ${size(zeroed)} zeros in B\n`;
+      return `${plural(ranges, 'range')}: ${size(changed)} changed, ${size(zeroed)} zeros in B\n${sizes}`;
     },
   };
 }
