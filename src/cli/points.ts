@@ -68,6 +68,8 @@ async function machineDisks(
   context: CommandContext,
 ): Promise<readonly PointDisk[]> {
   const { findPoint, snapshotShown } = await import('../machine/point-at.ts');
+  if (isLinkName(at) && !machine.snapshots.snapshots.some(({ displayName }) => displayName === at))
+    return linksNamed(machine, at, node);
   const { snapshot, note } = findPoint(machine, at);
   if (note !== undefined) context.talk(note);
   const named: readonly NamedDisk[] =
@@ -85,6 +87,30 @@ async function machineDisks(
     const point = snapshot === undefined ? 'running' : snapshotShown(snapshot);
     return { path: disk.path, node: disk.node, point };
   });
+}
+
+/** Every link of that file name, whichever disk of the machine, running or at a snapshot, stands on it. */
+function linksNamed(machine: Machine, at: string, node: string | undefined): readonly PointDisk[] {
+  const all = [machine.disks, ...machine.snapshotDisks.values()].flat();
+  const disks = all.filter((disk) => node === undefined || disk.node === node.toLowerCase());
+  const found = new Map(
+    disks.flatMap((disk) =>
+      disk.links
+        .filter(({ path }) => basename(path) === at)
+        .map(({ path }) => [path, { path, node: disk.node }] as const),
+    ),
+  );
+  if (found.size > 0) return [...found.values()];
+  const names = new Set(disks.flatMap(({ links }) => links.map(({ path }) => basename(path))));
+  throw new VmdkError('missing', 'no-such-link', 'no disk of the machine has a link of this name', {
+    path: machine.path,
+    found: [...names].join(', '),
+    expected: at,
+  });
+}
+
+function isLinkName(at: string): boolean {
+  return /\.vmdk$/i.test(at);
 }
 
 /** A disk by the name of a link below it, or through the machine beside it. */
@@ -124,7 +150,7 @@ async function diskAt(
 
 /** Only what looks like the name of a disk is looked for among the links. */
 async function linkNamed(path: string, at: string, options: ChainOptions): Promise<string | undefined> {
-  if (!/\.vmdk$/i.test(at)) return undefined;
+  if (!isLinkName(at)) return undefined;
   const chain = await openChain(path, 'read', { ...options, onFinding: undefined });
   try {
     return chain.links.find((link) => basename(link.path) === at)?.path;

@@ -42,7 +42,10 @@ function snapshotOfIndex({ snapshots, vmsdPath }: Machine, wanted: number): Snap
   if (found !== undefined) return found;
   throw new VmdkError('missing', 'snapshot-missing', 'the machine has no such snapshot', {
     path: vmsdPath,
-    found: listed(snapshots.snapshots.map((each) => `index:${each.index} ${snapshotShown(each)}`)),
+    found: listed(
+      snapshots.snapshots.map((each) => `index:${each.index} ${snapshotShown(each)}`),
+      'no snapshots',
+    ),
     expected: `snapshot${wanted}`,
   });
 }
@@ -96,6 +99,6 @@ function microsOf(at: string, [, day, clock, zone]: RegExpExecArray): bigint {
   return BigInt(millis) * 1000n + BigInt(digits);
 }
 
-function listed(shown: readonly string[]): string {
-  return shown.length === 0 ? 'no snapshots with a time' : shown.join(', ');
+function listed(shown: readonly string[], none = 'no snapshots with a time'): string {
+  return shown.length === 0 ? none : shown.join(', ');
 }

@@ -40,6 +40,18 @@ describe('--at', () => {
     expect(linked.stdout.equals(single.contentsAt(1, 'scsi0:0'))).toBe(true);
   });
 
+  it('reads a link of a machine by its name', async () => {
+    const linked = await cat(single.vmxPath, '--at', 'single.vmdk');
+    expect(linked.stdout.equals(single.contentsAt(1, 'scsi0:0'))).toBe(true);
+    const second = await cat(golden.vmxPath, '--at', 'golden_1.vmdk');
+    expect(second.stdout.equals(golden.contentsAt(1, 'sata0:1'))).toBe(true);
+    const none = await cat(golden.vmxPath, '--at', 'golden_1.vmdk', '--disk', 'scsi0:0');
+    expect(none).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/found golden-.*, expected golden_1\.vmdk/),
+    });
+  });
+
   it('wants to know which disk, and takes it by its place', async () => {
     const { stderr, code } = await cat(golden.vmxPath, '--at', 'patched');
     expect(code).toBe(2);
