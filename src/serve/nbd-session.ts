@@ -27,7 +27,14 @@ import {
 } from './nbd-protocol.ts';
 import { judgeRequest, type Refusal } from './nbd-requests.ts';
 import type { NbdWire } from './nbd-wire.ts';
-import { partsOf, readAt, readPart, type ReadPart, type ServedTarget } from './served-bytes.ts';
+import {
+  LARGEST_ZERO_WRITE,
+  partsOf,
+  readAt,
+  readPart,
+  type ReadPart,
+  type ServedTarget,
+} from './served-bytes.ts';
 
 /** Room before the data of a reply for its header; a cache line. */
 export const HEADER_ROOM = 64;
@@ -267,11 +274,11 @@ export class NbdSession {
     return told.map((extents, index) => encodeStatus(handle, contexts[index]!.id, extents, index === last));
   }
 
-  /** The system keeps what it has read. */
+  /** The system keeps what it has read. Nobody misses what is left when the client goes. */
   async #cache(offset: number, length: number): Promise<void> {
     const room = this.#host.pool.take(Math.min(length, CACHE_STEP));
     try {
-      for (let done = 0; done < length; done += CACHE_STEP) {
+      for (let done = 0; done < length && !this.#over; done += CACHE_STEP) {
         const step = Math.min(CACHE_STEP, length - done);
         await readAt(this.#served.source, offset + done, room.subarray(0, step));
       }
@@ -360,8 +367,11 @@ export class NbdSession {
 }
 
 /** Bytes that a request and its reply take of memory. */
-function costOf({ type, length }: NbdRequest): number {
+function costOf({ type, flags, length }: NbdRequest): number {
   if (type === COMMAND.blockStatus) return STATUS_COST;
+  if (type === COMMAND.cache) return LEAST_COST + Math.min(length, CACHE_STEP);
+  if (type === COMMAND.writeZeroes && (flags & COMMAND_FLAG.noHole) !== 0)
+    return LEAST_COST + Math.min(length, LARGEST_ZERO_WRITE);
   return type === COMMAND.write || type === COMMAND.read ? LEAST_COST + length : LEAST_COST;
 }
 

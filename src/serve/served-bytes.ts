@@ -10,7 +10,8 @@ import type { PlannedSource, WritableTarget } from './export-types.ts';
 
 /** Shorter zeros within a read are not worth a message of their own. */
 const HOLE_WORTH_TELLING = 32 * 1024;
-const LARGEST_ZERO_WRITE = 2 ** 20;
+/** Bytes of zeros in memory for one request. */
+export const LARGEST_ZERO_WRITE = 2 ** 20;
 
 /** A part of a read: `hole` reads as zeros. Bytes; `runs` are of the whole range. */
 export interface ReadPart {

@@ -325,3 +325,42 @@ it('noise of any kind never stops the server', async () => {
   await until(() => lefts() === 40, 'all noisy clients are gone');
   expect(serving.events.filter(({ event }) => event === 'failed')).toEqual([]);
 });
+
+describe('requests that only warm the cache', () => {
+  /** Reads of the disk take 20 ms each; gives how many there were, and the most at once. */
+  function slowReads(): { count: number; most: number } {
+    const { source } = serving.exports.exports[0]!;
+    const inner = source.read.bind(source);
+    const seen = { count: 0, most: 0 };
+    let reading = 0;
+    source.read = async (range, into) => {
+      seen.count++;
+      seen.most = Math.max(seen.most, ++reading);
+      await new Promise((resolve) => setTimeout(resolve, 20));
+      reading--;
+      return inner(range, into);
+    };
+    return seen;
+  }
+
+  it('count the memory that they take', async () => {
+    const seen = slowReads();
+    await client.go();
+    const handles = Array.from({ length: 24 }, (_, index) => BigInt(index));
+    client.send(
+      Buffer.concat(handles.map((handle) => requestBytes({ type: CACHE, handle, offset: MIB, length: MIB }))),
+    );
+    for (const _ of handles) expect((await client.reply())[0]).toMatchObject({ type: NONE });
+    expect(seen).toEqual({ count: 24, most: expect.toSatisfy((most: number) => most <= 4) as number });
+  });
+
+  it('end when the client has gone', async () => {
+    const seen = slowReads();
+    await client.go();
+    client.send(requestBytes({ type: CACHE, length: CHAIN_BYTES }));
+    await until(() => seen.count > 0, 'it begins');
+    client.destroy();
+    await until(() => serving.events.some(({ event }) => event === 'left'), 'it has left');
+    expect(seen.count).toBeLessThan(CHAIN_BYTES / MIB);
+  });
+});
