@@ -19,6 +19,7 @@ export function runBeside(
   return new Promise((resolve, reject) => {
     const child = spawn(command, { shell: true, stdio: 'inherit', env: { ...process.env, ...variables } });
     const stop = (): void => void child.kill('SIGTERM');
+    if (signal.aborted) stop();
     signal.addEventListener('abort', stop, { once: true });
     child.once('error', (error) => {
       signal.removeEventListener('abort', stop);

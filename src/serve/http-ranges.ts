@@ -54,7 +54,7 @@ function parseRange(text: string, size: number): ByteSpan[] | undefined {
   if (list === undefined || text.length > LONGEST_HEADER) return undefined;
   const spans: ByteSpan[] = [];
   for (const part of list.split(',')) {
-    const [, first, last] = /^\s*(\d{0,16})-(\d{0,16})\s*$/.exec(part) ?? [];
+    const [, first, last] = /^\s*(\d*)-(\d*)\s*$/.exec(part) ?? [];
     if (first === undefined || last === undefined || (first === '' && last === '')) return undefined;
     if (first !== '' && last !== '' && Number(last) < Number(first)) return undefined;
     const start = first === '' ? Math.max(0, size - Number(last)) : Number(first);
