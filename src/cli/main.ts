@@ -24,7 +24,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
   // Until the arguments are understood, only their plain words can say how errors are wanted.
   let style = { json: asksForJson(argv), verbose: false, paint: paintFor(stderr, 'auto') };
   try {
-    const { command, args } = parseCommandLine(argv, COMMANDS);
+    const { command, args } = parseCommandLine(withHelpOption(argv), COMMANDS);
     const origins = command?.opensDisks === true ? args.texts('allow-origin') : [];
     const store = await createStore(args, origins, controller.signal);
     const context = createContext(args, store, controller, streams);
@@ -54,6 +54,12 @@ export async function main(argv: readonly string[], streams: Streams = process):
   } finally {
     signals.dispose();
   }
+}
+
+/** `help info` is what many tools know: the same as `info --help`. */
+function withHelpOption([first, ...rest]: readonly string[]): readonly string[] {
+  if (first === 'help') return [...rest, '--help'];
+  return first === undefined ? [] : [first, ...rest];
 }
 
 function isExamination({ evidence }: CommandDeclaration, args: Arguments): boolean {

@@ -12,6 +12,7 @@ import { parentHintFor } from '../operations/parent-hint.ts';
 import type { ConsolidationPlan } from './consolidation-plan.ts';
 import { descriptorChange, rewriteDescriptor } from './descriptor-change.ts';
 import { dropLink } from './drop-link.ts';
+import { assertNotGuarded } from './guard-file.ts';
 import type { TreeLink } from './link-tree.ts';
 import { spelledLike, vmsdOf, type ChangePlan } from './machine-change.ts';
 import { keptText, type MachineTree } from './machine-tree.ts';
@@ -19,7 +20,7 @@ import { endingHalfMerge, planMergeInPlace } from './merge-in-place.ts';
 import { assertMergeable, keeperOf, measureMerge, stageMerge, type Merge } from './merge-links.ts';
 import type { SnapshotOptions } from './snapshot-types.ts';
 
-/** Adds to the plan all that the consolidation takes. @throws VmdkError `not-mergeable`, `no-content-id`. */
+/** Adds to the plan all that the consolidation takes. @throws VmdkError `disk-guarded`, `not-mergeable`, `no-content-id`. */
 export async function consolidate(
   plan: ChangePlan,
   tree: MachineTree,
@@ -27,6 +28,8 @@ export async function consolidate(
   options: SnapshotOptions,
 ): Promise<void> {
   const linkOf = (id: string): TreeLink => tree.links.get(id)!;
+  for (const id of [...removed, ...merges.flatMap(({ links }) => links)])
+    await assertNotGuarded(plan.store, linkOf(id).path);
   for (const one of kept) plan.kept.push({ path: linkOf(one.id).path, reason: keptText(tree, one) });
   for (const id of removed) dropLink(plan, linkOf(id));
   const work = merges.map(({ links, into }): Merge => ({ links: links.map(linkOf), into }));

@@ -20,6 +20,7 @@ import type { FileStore } from '../storage/file-store.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { descriptorChange } from './descriptor-change.ts';
 import type { ForestDisk } from './forest.ts';
+import { assertNotGuarded } from './guard-file.ts';
 import { planReferences, type References, type RenamedReference } from './rename-references.ts';
 import { findSharers, forgetSharers, recordSharers, type Sharers } from './sharers.ts';
 
@@ -53,7 +54,7 @@ interface Renaming {
 /**
  * Renames the disk `path` to `target`, a file name of a disk in an existing folder of the same file system.
  * Machines that name it are to be off; their .vmx and .vmsd follow.
- * @throws VmdkError `machine-running` and its kin, `half-merged`, `base-has-children`, `not-renamable`, `target-exists`,
+ * @throws VmdkError `machine-running` and its kin, `half-merged`, `base-has-children`, `disk-guarded`, `not-renamable`, `target-exists`,
  * `other-file-system`, `change-tracking`, `disk-locked` (refused); nothing is changed then.
  */
 export async function renameDisk(
@@ -68,6 +69,7 @@ export async function renameDisk(
   const chain = await openChain(path, 'read', options);
   try {
     assertMayLeave(chain.links);
+    await assertNotGuarded(store, chain.leaf.path);
     const to = posix.join((await store.resolve(posix.dirname(target))).path, posix.basename(target));
     await assertOneFileSystem(store, posix.dirname(chain.leaf.path), posix.dirname(to));
     const { allow, confine, pathMap, signal } = options;

@@ -126,6 +126,11 @@ describe('a base that others stand on', () => {
     const refused = await run('write', 'lone.vmdk', '--offset', '0', '--zero', '512');
     expect(refused).toMatchObject({ stdout: '', code: 4 });
     expect(refused.stderr).toMatch(/the disk is guarded against being written: found .*lone\.vmdk\.guard,/);
+    for (const change of [['compact'], ['compact', '-n'], ['resize', '2M'], ['rename', 'other.vmdk']]) {
+      const [verb = '', ...rest] = change;
+      const { code, stderr } = await run(verb, 'lone.vmdk', ...rest);
+      expect({ code, told: stderr.includes('the disk is guarded') }).toEqual({ code: 4, told: true });
+    }
     await run('guard', 'lone.vmdk', '--release');
     expect((await run('write', 'lone.vmdk', '--offset', '0', '--zero', '512')).code).toBe(0);
   });

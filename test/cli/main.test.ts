@@ -33,6 +33,11 @@ describe('help', () => {
     expect(Math.max(...text.split('\n').map((line) => line.length))).toBeLessThanOrEqual(96);
   });
 
+  it('is asked for by the word, too', async () => {
+    expect(await quietly(['help', 'info'])).toBe(await quietly(['info', '--help']));
+    expect(await quietly(['help'])).toBe(await quietly(['--help']));
+  });
+
   it('goes to stderr with exit code 2 when no command is named', async () => {
     const { stdout, stderr, code } = await vmdkit([]);
     expect([stdout.toString(), code]).toEqual(['', 2]);

@@ -63,6 +63,15 @@ describe('renameDisk', () => {
     );
   }
 
+  it('leaves a disk that is guarded where it is', async () => {
+    const fs = createMemoryFileStore();
+    await makeTree(fs, 'vmfsSparse');
+    await (await fs.create('/vms/base/mid.vmdk.guard')).close();
+    await expect(renameDisk('/vms/base/mid.vmdk', '/vms/base/new.vmdk', { fs })).rejects.toMatchObject({
+      code: 'disk-guarded',
+    });
+  });
+
   it("takes nobody else's place, and no name that is none", async () => {
     const fs = createMemoryFileStore();
     await makeTree(fs, 'vmfsSparse');

@@ -144,6 +144,21 @@ describe('deleting refuses', () => {
     await expectUnchanged();
   });
 
+  it('where a disk that would change is guarded, with a copy or without', async () => {
+    const base = model.diskAt(1, 'scsi0:0');
+    await remove('experiment');
+    await remove('patched');
+    const guarded = `${base}.guard`;
+    await (await store.create(guarded)).close();
+    before = await hashesIn(store, '/ds/golden');
+    for (const more of [{}, { inPlace: true }, { dryRun: true }])
+      await expect(remove('installed', more)).rejects.toMatchObject({
+        code: 'disk-guarded',
+        context: { path: base },
+      });
+    await expectUnchanged();
+  });
+
   it('where there is no room, and says how to do without', async () => {
     const error = deleteSnapshot(VMX, 'experiment', { fs: { ...store, freeBytes: async () => 1000 } });
     await expect(error).rejects.toMatchObject({ kind: 'refused', code: 'no-space' });

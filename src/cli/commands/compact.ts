@@ -1,5 +1,6 @@
 // `vmdkit compact`: the files of a disk without zeros and without what its parent has. What it reads as stays the same.
 import { compactDisk } from '../../operations/compact-disk.ts';
+import { assertNotGuarded } from '../../machine/guard-file.ts';
 import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
@@ -12,6 +13,7 @@ export const run: CommandModule['run'] = async (args, context) => {
   const locked = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
   const dryRun = args.flag('dry-run');
   if (dryRun) await warnOfInterrupted(path, context);
+  await assertNotGuarded(context.store, path);
   const done = await context.withProgress((task) =>
     compactDisk(path, { ...options, ...task, locked, dryRun }),
   );
