@@ -380,6 +380,18 @@ describe('an object that changes', () => {
     expect(into.equals(other)).toBe(true);
     await third.close();
   });
+
+  it('stays pinned while it is open, however many others are opened after it', async () => {
+    const store = remote();
+    const first = await store.open(url, 'read');
+    for (let index = 0; index < 260; index++) {
+      server.put(`/disks/${index}`, Buffer.of(index % 256));
+      await store.resolve(`${origin}/disks/${index}`);
+    }
+    server.put('/disks/base.vmdk', randomBytes(SIZE + 5));
+    expect((await store.resolve(url)).size).toBe(SIZE);
+    await first.close();
+  });
 });
 
 describe('an object in an S3-compatible store', () => {
@@ -429,6 +441,9 @@ describe('an object in an S3-compatible store', () => {
     const missing = await expectCode(store(keys).resolve('s3://bucket.one/none'), 'file-missing');
     expect(missing.message).toContain('NoSuchKey');
     await expectCode(store({ accessKeyId: 'x' }).resolve(name), 'usage');
+    const ended = await expectCode(store({ ...keys, secretAccessKey: 'wJalr\n' }).resolve(name), 'usage');
+    expect(ended.message).toContain('AWS_SECRET_ACCESS_KEY holds a space, a line end');
+    expect(ended.message).not.toContain('wJalr');
     await expectCode(store({ ...keys, endpoint: 'ftp://x' }).resolve(name), 'usage');
     await expectCode(store({ ...keys, region: 'a.b' }).resolve(name), 'usage');
   });
