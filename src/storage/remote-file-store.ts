@@ -127,11 +127,17 @@ interface KnownObject {
   seen: number;
 }
 
+interface Remembered {
+  readonly coming: Promise<KnownObject>;
+  /** Once it has come. */
+  object: KnownObject | undefined;
+}
+
 class RemoteObjects {
   readonly #client: RemoteClient;
   readonly #cache: LruCache<string, Uint8Array>;
   /** By URL; first what was used longest ago. */
-  readonly #known = new Map<string, Promise<KnownObject>>();
+  readonly #known = new Map<string, Remembered>();
   #number = 0;
 
   constructor(options: RemoteStoreOptions) {
@@ -164,15 +170,32 @@ class RemoteObjects {
   /** The object as it is pinned while anybody has it open, else as it is now. */
   #current(address: RemoteAddress): Promise<KnownObject> {
     const { url } = address;
-    const before = this.#known.get(url) ?? Promise.resolve(undefined);
+    const before = this.#known.get(url)?.coming ?? Promise.resolve(undefined);
     const current = before
       .catch(() => undefined)
       .then((object) => (object !== undefined && holds(object) ? object : this.#look(address, object)));
+    const entry: Remembered = { coming: current, object: undefined };
+    current.then(
+      (object) => (entry.object = object),
+      () => this.#forget(url, entry),
+    );
     this.#known.delete(url);
-    this.#known.set(url, current);
-    const [oldest] = this.#known.keys();
-    if (this.#known.size > MOST_REMEMBERED) this.#known.delete(oldest!);
+    this.#known.set(url, entry);
+    if (this.#known.size > MOST_REMEMBERED) this.#forgetOldest();
     return current;
+  }
+
+  #forget(url: string, entry: Remembered): void {
+    if (this.#known.get(url) === entry) this.#known.delete(url);
+  }
+
+  /** Of those that nobody has open: the others are pinned. */
+  #forgetOldest(): void {
+    for (const [url, { object }] of this.#known) {
+      if (object?.open !== 0) continue;
+      this.#known.delete(url);
+      return;
+    }
   }
 
   /** Asks for the first block, which says all about the object. What is kept of `before` stays if it is still that. */

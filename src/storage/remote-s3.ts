@@ -46,6 +46,9 @@ export function createS3Signer(settings: () => S3Settings): SignRequest {
         'Set both, or none to read without signing.',
       );
     }
+    assertPlain('AWS_ACCESS_KEY_ID', accessKeyId);
+    assertPlain('AWS_SECRET_ACCESS_KEY', secretAccessKey);
+    assertPlain('AWS_SESSION_TOKEN', sessionToken);
     const { AwsV4Signer } = await import('aws4fetch');
     const signer = new AwsV4Signer({
       url: wire,
@@ -60,6 +63,15 @@ export function createS3Signer(settings: () => S3Settings): SignRequest {
     const signed = await signer.sign();
     return { wire: signed.url.href, headers: Object.fromEntries(signed.headers) };
   };
+}
+
+/** Files of secrets often end with a line end, which is none of the key. Nothing of the key is told. */
+function assertPlain(name: string, value = ''): void {
+  if (/^[\x21-\x7e]*$/.test(value)) return;
+  throw usageError(
+    `s3: ${name} holds a space, a line end or another character that no key has`,
+    `For example: ${name}="$(cat FILE)", which leaves the line end out.`,
+  );
 }
 
 /** @throws VmdkError `usage` for what is no plain URL of a host. */
