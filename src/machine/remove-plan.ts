@@ -7,7 +7,7 @@ import { NO_PARENT_CID } from '../format/content-id.ts';
 import { showText } from '../format/plain-text.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import type { Forest, ForestDisk } from './forest.ts';
-import { guardPathOf } from './guard-file.ts';
+import { assertNotGuarded, guardPathOf } from './guard-file.ts';
 import { nameFew } from './name-few.ts';
 import { companionFiles, filesBelow, type FoundFile } from './own-files.ts';
 import { ownLinks } from './own-links.ts';
@@ -42,6 +42,7 @@ export async function planRemoval(targets: RemoveTargets, options: RemoveOptions
     kept.push(...own.kept, ...own.unread.map((path) => ({ path, reason: 'it cannot be read as a disk' })));
   }
   assertNobodyNeeds(targets, disks, going, force);
+  if (!force) for (const { path } of disks.values()) await assertNotGuarded(targets.store, path);
   assertNoneIsMerged(targets, disks);
   const folders = await foldersOf(targets, disks, going, kept);
   const mentions = await planForgetting(targets, going, options);

@@ -18,7 +18,7 @@ import { forgetSharers } from './sharers.ts';
 
 /**
  * Removes the machines (.vmx, or a folder with one) and disks named, together.
- * @throws VmdkError `disks-in-use`, `snapshot-has-clones`, `machine-running`, `machine-unclean`, `not-a-clone`,
+ * @throws VmdkError `disks-in-use`, `disk-guarded`, `snapshot-has-clones`, `machine-running`, `machine-unclean`, `not-a-clone`,
  * `half-merged`, `disk-locked` (refused); errors of reading and of the change set. Nothing is changed then.
  */
 export async function removeClones(

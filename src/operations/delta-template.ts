@@ -3,7 +3,8 @@
 import { posix } from 'node:path';
 import type { RandomBytes } from '../format/content-id.ts';
 import type { ParentFacts, PlannedFile } from './disk-plan.ts';
-import { planDelta } from './plan-delta.ts';
+import { creatableType } from './plan-checks.ts';
+import { NEW_DELTA_TYPES, planDelta } from './plan-delta.ts';
 
 export interface DeltaTemplate {
   readonly createType: string;
@@ -45,6 +46,8 @@ export function deltaTemplate(
   request: TemplateRequest,
   random: RandomBytes,
 ): DeltaTemplate {
+  // Said here of all of them: the name below is nobody's.
+  if (request.createType !== undefined) creatableType(request.createType, NEW_DELTA_TYPES);
   const stem = `stem-${Buffer.from(random(ID_BYTES)).toString('hex')}`;
   const id = random(ID_BYTES);
   const plan = planDelta(parent, { ...request, path: `/${stem}.vmdk`, random: () => id });

@@ -22,11 +22,16 @@ export const MOST_EXTENTS = 32_768;
  * The canonical spelling of a wanted createType, which must be one of `among`.
  * @throws VmdkError `usage` `unknown-create-type`; `unsupported` `create-type-not-created`.
  */
-export function creatableType<T extends string>(text: string, among: readonly T[], path: string): T {
+export function creatableType<T extends string>(text: string, among: readonly T[], path?: string): T {
   const known = createTypeOf(text);
   const found = among.find((type) => type === known);
   if (found !== undefined) return found;
-  const context = { path, field: 'createType', found: text, expected: among.join(', ') };
+  const context = {
+    ...(path === undefined ? {} : { path }),
+    field: 'createType',
+    found: text,
+    expected: among.join(', '),
+  };
   if (known === undefined)
     throw new VmdkError('usage', 'unknown-create-type', 'no such type of disk', context);
   const hint =

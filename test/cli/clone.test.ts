@@ -150,7 +150,12 @@ describe('vmdkit clone', () => {
     expect((await clone()).code).toBe(2);
     expect((await clone('--into', 'lab', '--hint', 'odd')).code).toBe(2);
     expect((await clone('--into', 'lab', '--accept-mismatch')).code).toBe(2);
-    expect((await clone('--into', 'lab', '--type', 'vmfs')).code).toBe(3);
+    expect(await clone('--into', 'lab', '--type', 'vmfs')).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(
+        /^vmdkit: a disk of this type is not created here \(createType\): found vmfs,/,
+      ),
+    });
     const appliance = await run(['clone', 'golden.ovf', '--into', 'lab', '--json']);
     expect(appliance.code).toBe(3);
     expect(JSON.parse(appliance.stderr)).toMatchObject({

@@ -72,6 +72,20 @@ describe('vmdkit remove', () => {
     expect(await readdir(join(cwd, 'golden'))).toHaveLength(6);
   });
 
+  it('leaves a disk that is guarded, unless --force is given: its fingerprint then goes, too', async () => {
+    await vmdkit(['create', 'base.vmdk', '1M', '-q'], { cwd });
+    await vmdkit(['create', 'lone.vmdk', '--backing', 'base.vmdk', '-q'], { cwd });
+    await vmdkit(['guard', 'lone.vmdk', '--set'], { cwd });
+    for (const more of [[], ['--dry-run']])
+      expect(await run('lone.vmdk', ...more)).toMatchObject({
+        stdout: '',
+        code: 4,
+        stderr: expect.stringContaining('the disk is guarded'),
+      });
+    expect((await run('lone.vmdk', '--force')).code).toBe(0);
+    expect(await readdir(cwd)).not.toContain('lone.vmdk.guard');
+  });
+
   it('never follows a link, and takes nothing that a hostile .vmx names elsewhere', async () => {
     await mkdir(join(cwd, 'evil'));
     await symlink('../golden/golden.vmdk', join(cwd, 'evil/disk.vmdk'));
