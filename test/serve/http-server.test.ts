@@ -14,6 +14,7 @@ import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { createRemoteFileStore } from '../../src/storage/remote-file-store.ts';
 import { expectValid } from '../support/command.ts';
+import { ObjectServer } from '../support/object-server.ts';
 import { CHAIN_BYTES, makeSmallChain, type SmallChain } from '../support/small-chain.ts';
 
 let fs: FileStore;
@@ -152,6 +153,31 @@ describe('the content of an export', () => {
     expect(answer.status).toBe(200);
     await expect(answer.arrayBuffer()).rejects.toThrow();
     expect(events).toMatchObject([{ event: 'failed', error: { code: 'disk-changed' } }]);
+  });
+
+  it('of a remote disk has another tag when its server says so, though length and time are the same', async () => {
+    const file = await fs.open(exports.find('base.vmdk')!.path, 'read');
+    const bytes = Buffer.alloc(await file.size());
+    await file.readExactly(bytes, 0);
+    await file.close();
+    await stop();
+    const objects = new ObjectServer();
+    const origin = await objects.listen();
+    const tags: (string | null)[] = [];
+    for (const etag of ['"a"', '"b"', '"a"']) {
+      objects.put('/base.vmdk', bytes, { etag, lastModified: undefined });
+      const store = createRemoteFileStore({ allowOrigins: [origin], fs });
+      exports = await openExports([{ path: `${origin}/base.vmdk` }], { fs: store });
+      server = await serveHttp(exports, { address: parseHttpAddress('0'), fs: store });
+      const { status, headers } = await fetch(server.uriOf('base.vmdk'), { headers: { range: 'bytes=0-0' } });
+      expect(status).toBe(206);
+      tags.push(headers.get('etag'));
+      await stop();
+    }
+    expect(tags[1]).not.toBe(tags[0]);
+    expect(tags[2]).toBe(tags[0]);
+    await objects.close();
+    await start();
   });
 
   it('has no tag while it is written to', async () => {
