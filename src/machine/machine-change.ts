@@ -1,7 +1,7 @@
 // A change of a machine's files, from looking at it to having it done: interrupted work is settled first, everything is
 // planned from what is then there, and one change set carries it out. Rule: a dry run writes nothing at all.
 import { posix } from 'node:path';
-import { VmdkError } from '../core/errors.ts';
+import { usageError, VmdkError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
 import { emptyVmsd } from '../format/edit-vmsd.ts';
 import { editDictionary } from '../format/edit-dictionary.ts';
@@ -14,7 +14,7 @@ import { withLocks } from '../operations/with-locks.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
-import { assertMachineUsable, type Machine } from './machine.ts';
+import { assertMachineUsable, isMachinePath, type Machine } from './machine.ts';
 import { openMachine } from './open-machine.ts';
 import type { NamedSnapshot, SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
 
@@ -52,6 +52,7 @@ export async function beginChange(
   { action, wanted }: { action: ChangePlan['action']; wanted: readonly unknown[] },
   options: SnapshotOptions,
 ): Promise<ChangePlan> {
+  assertMachineNamed(vmxPath);
   const store = storeFor(options.fs);
   throwIfAborted(options);
   const place = await createPathGuard({ store, confine: options.confine }).assertNamedAllowed(vmxPath);
@@ -59,6 +60,14 @@ export async function beginChange(
   const { notes, done } = await settleBefore(store, posix.dirname(place.path), request, options);
   const machine = await openMachine(vmxPath, { ...options, fs: store });
   return emptyPlan({ action, request, done, machine, store, snapshots: [], notes });
+}
+
+/**
+ * The .vmsd beside a disk of that name is the machine's, whose disks a .vmdk does not know: taken for a machine that has
+ * none, everything would look as if nobody needed it. @throws VmdkError `usage`.
+ */
+export function assertMachineNamed(path: string): void {
+  if (!isMachinePath(path)) throw usageError(`${path} is no machine`, 'Name its .vmx.');
 }
 
 /** A plan that changes nothing yet. */

@@ -175,6 +175,24 @@ describe('vmdkit snapshot', () => {
     );
   });
 
+  it('takes no disk for a machine, whose snapshots stand in a file of the same name', async () => {
+    const before = await files();
+    for (const words of [
+      ['list'],
+      ['create', 'x'],
+      ['delete', 'patched'],
+      ['revert', 'patched', '--force'],
+    ]) {
+      const { stdout, stderr, code } = await vmdkit(['snapshot', 'golden/golden.vmdk', ...words], { cwd });
+      expect({ stdout: stdout.toString(), stderr, code }).toEqual({
+        stdout: '',
+        stderr: 'vmdkit: golden/golden.vmdk is no machine\n  Name its .vmx.\n',
+        code: 2,
+      });
+    }
+    expect(await files()).toEqual(before);
+  });
+
   it('refuses a machine that runs, with exit code 4', async () => {
     await mkdir(join(cwd, 'golden/golden.vmx.lck'));
     await writeFile(join(cwd, 'golden/golden.vmx.lck/M12345.lck'), Buffer.alloc(512, 0x20));

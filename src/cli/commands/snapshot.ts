@@ -2,6 +2,7 @@
 // consolidated.
 import { usageError } from '../../core/errors.ts';
 import { consolidateSnapshots } from '../../machine/consolidate-machine.ts';
+import { assertMachineNamed } from '../../machine/machine-change.ts';
 import { createSnapshot } from '../../machine/snapshot-create.ts';
 import { deleteSnapshot } from '../../machine/snapshot-delete.ts';
 import { listSnapshots } from '../../machine/snapshot-list.ts';
@@ -29,6 +30,7 @@ const OWN_OPTIONS: readonly { name: string; flag: boolean; of: readonly Action[]
 
 export const run: CommandModule['run'] = async (args, context) => {
   const action = actionOf(args);
+  assertMachineNamed(args.operand('VM'));
   const options = await optionsOf(args, context);
   if (action === 'list') return list(args, options, context);
   const report = await context.withProgress((task) => change(action, args, { ...options, ...task }));
