@@ -120,6 +120,12 @@ describe('dump and hexdump', () => {
     expect((await vmdkit(['dump', base, 'heads'])).code).toBe(2);
   });
 
+  it('say so where no structure begins', async () => {
+    const { stdout, stderr, code } = await vmdkit(['dump', process.execPath]);
+    expect({ stdout: stdout.toString(), code }).toEqual({ stdout: '', code: 3 });
+    expect(stderr).toContain('no structure of a disk begins in this file: found neither a descriptor nor');
+  });
+
   it('print what a link holds, a file, and the file of an extent', async () => {
     const at = String(HOSTNAME_AT);
     expect(await quietly(['hexdump', delta, '--start', at, '--length', '14'])).toBe(

@@ -1,7 +1,7 @@
 // `vmdkit dump`: the structures of a disk's files, field by field, with the byte where each stands. Files are looked at
 // one by one, so that a disk that does not open can be dumped as well.
 import { dirname, join } from 'node:path';
-import { usageError } from '../../core/errors.ts';
+import { usageError, VmdkError } from '../../core/errors.ts';
 import { openContext } from '../../disk/open-options.ts';
 import { DUMP_PARTS, dumpableParts, dumpPart, type Dumped, type DumpPart } from '../../examine/dump.ts';
 import { MAX_DESCRIPTOR_BYTES, parseDescriptor } from '../../format/descriptor.ts';
@@ -31,10 +31,19 @@ export const run: CommandModule['run'] = async (args, context) => {
       await file.close();
     }
   }
-  if (!printer.any) throw usageError(`no file of this disk has the part "${wanted ?? 'header'}"`);
+  if (!printer.any) throw nothingTo(args.operand('DISK'), wanted);
   await printer.end();
   return EXIT.done;
 };
+
+function nothingTo(path: string, wanted: string | undefined): VmdkError {
+  if (wanted !== undefined) return usageError(`no file of this disk has the part "${wanted}"`);
+  return new VmdkError('corrupt', 'not-a-vmdk', 'no structure of a disk begins in this file', {
+    path,
+    found: 'neither a descriptor nor the header of an extent',
+    hint: 'Of a flat extent, which is nothing but content, name the descriptor.',
+  });
+}
 
 /** The file that is named, and behind a descriptor the files of its extents: all, or the one that is asked for. */
 async function filesOf(args: Arguments, context: CommandContext): Promise<string[]> {
