@@ -33,12 +33,13 @@ const ALIASES: ReadonlyMap<string, string> = new Map([
 /** Windows-1252 where it differs from Latin-1 (some Node versions decode these as Latin-1). */
 const CP1252_HIGH = '€\u0081‚ƒ„…†‡ˆ‰Š‹Œ\u008dŽ\u008f\u0090‘’“”•–—˜™š›œ\u009džŸ';
 
-/** The decoder's own name of a declared encoding, or undefined when it is not one we can read. */
+/** The decoder's own name of a declared encoding, or undefined when it is not one we can read, or one where ASCII is not itself. */
 export function canonicalEncoding(declared: string): string | undefined {
   const label = declared.trim().toLowerCase();
   if (label === UTF8) return UTF8;
   try {
-    return new TextDecoder(ALIASES.get(label) ?? label).encoding;
+    const { encoding } = new TextDecoder(ALIASES.get(label) ?? label);
+    return encoding.startsWith('utf-16') ? undefined : encoding;
   } catch {
     return undefined;
   }

@@ -89,5 +89,11 @@ describe('canonicalEncoding', () => {
       'euc-kr',
     ]);
     expect(canonicalEncoding('klingon')).toBeUndefined();
+    // Text whose first line can be read is none of these, whatever it says.
+    expect(['UTF-16', 'utf-16le', 'UTF-16BE'].map(canonicalEncoding)).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });
