@@ -1,6 +1,6 @@
 // `vmdkit map`: which sectors are absent, zero or data, and which file answers them. JSON as `qemu-img map` prints it,
-// with a file name for each run. Rule: JSON is built by hand, as bytes, and written in large pieces; a map may have millions
-// of runs.
+// with a file name for each run. Rule: text is built by hand and written in large pieces; a map may have millions of
+// runs.
 import { sectorRange, type SectorRange } from '../../block/sector-range.ts';
 import { usageError } from '../../core/errors.ts';
 import { SECTOR_BYTES, type Sectors } from '../../core/units.ts';
@@ -11,7 +11,6 @@ import type { OutputFormat } from '../context.ts';
 import { withChain } from '../chain-read.ts';
 import { EXIT } from '../failure.ts';
 import { shownPath } from '../shown-path.ts';
-import { TextRoom } from '../text-room.ts';
 import { toSectors } from '../../core/sizes.ts';
 
 const PIECE = 1 << 16;
@@ -19,15 +18,22 @@ const PIECE = 1 << 16;
 export const run: CommandModule['run'] = (args, context) =>
   withChain(args, context, async (chain) => {
     const range = rangeOf(args, chain.capacity);
-    const room = new TextRoom(4 * PIECE);
-    const printer = printerFor(context.format, room);
-    const flush = (): Promise<void> => context.stdout.write(room.empty());
+    const printer = printerFor(context.format);
+    let text = printer.head;
+    // One piece of memory for all of the text: what is fresh costs more than the printing.
+    const room = Buffer.allocUnsafe(PIECE * 4);
+    const flush = async (): Promise<void> => {
+      const piece = text;
+      text = '';
+      const used = room.write(piece);
+      await context.stdout.write(used < room.length - 4 ? room.subarray(0, used) : piece);
+    };
     const take = (mapped: Readonly<MappedRun>): Promise<void> | undefined => {
-      printer.run(mapped);
-      return room.length < PIECE ? undefined : flush();
+      text += printer.run(mapped);
+      return text.length < PIECE ? undefined : flush();
     };
     await visitRuns(chain, range, take, { signal: context.signal });
-    await printer.end();
+    text += await printer.tail();
     await flush();
     return EXIT.done;
   });
@@ -52,80 +58,48 @@ function sizeHint(capacity: number): string {
   return `The disk has ${capacity * SECTOR_BYTES} bytes.`;
 }
 
-/** Has written what comes first once it is made. */
 interface MapPrinter {
-  run(run: Readonly<MappedRun>): void;
-  end(): Promise<void>;
+  readonly head: string;
+  run(run: Readonly<MappedRun>): string;
+  tail(): Promise<string>;
 }
 
-function printerFor(format: OutputFormat, room: TextRoom): MapPrinter {
-  if (format === 'human') return tablePrinter(room);
-  const line = jsonRuns(room);
+function printerFor(format: OutputFormat): MapPrinter {
+  if (format === 'human') return tablePrinter();
+  const line = jsonRuns();
   if (format === 'ndjson') {
-    return {
-      run(mapped) {
-        line(mapped);
-        room.bytes(NEXT_LINE);
-      },
-      end: () => Promise.resolve(),
-    };
+    return { head: '', run: (mapped) => `${line(mapped)}\n`, tail: () => Promise.resolve('') };
   }
-  const separator = Buffer.from(',\n');
-  let isFirst = true;
-  room.text('[');
+  let separator = '';
   return {
+    head: '[',
     run(mapped) {
-      if (!isFirst) room.bytes(separator);
-      isFirst = false;
-      line(mapped);
+      const text = separator + line(mapped);
+      separator = ',\n';
+      return text;
     },
-    end() {
-      room.text(']\n');
-      return Promise.resolve();
-    },
+    tail: () => Promise.resolve(']\n'),
   };
 }
-
-const START = Buffer.from('{ "start": ');
-const LENGTH = Buffer.from(', "length": ');
-const DEPTH = Buffer.from(', "depth": ');
-const ABSENT = Buffer.from(', "present": false, "zero": true, "data": false, "compressed": false}');
-const ZEROS = Buffer.from(', "present": true, "zero": true, "data": false, "compressed": false}');
-const LOST = Buffer.from(', "present": false, "zero": false, "data": false, "compressed": false, "lost": ');
-const DATA = Buffer.from(', "present": true, "zero": false, "data": true, "compressed": ');
-const COMPRESSED = Buffer.from('true, "filename": ');
-const PLAIN = Buffer.from('false, "offset": ');
-const FILE = Buffer.from(', "filename": ');
-const NEXT_LINE = Buffer.from('\n');
 
 /** Lines of JSON; file names are quoted once per file, not once per run. */
-function jsonRuns(room: TextRoom): (run: Readonly<MappedRun>) => void {
-  const ending = remembered((path) => Buffer.from(`${JSON.stringify(path)}}`));
+function jsonRuns(): (run: Readonly<MappedRun>) => string {
+  const quoted = remembered((path) => JSON.stringify(path));
   return ({ start, end, state, depth, origin, offset }) => {
-    room.bytes(START);
-    room.number(start * SECTOR_BYTES);
-    room.bytes(LENGTH);
-    room.number((end - start) * SECTOR_BYTES);
-    room.bytes(DEPTH);
-    room.number(depth);
-    if (origin === undefined) return room.bytes(state === 'zero' ? ZEROS : ABSENT);
-    if (origin.lost !== undefined) {
-      room.bytes(LOST);
-    } else {
-      room.bytes(DATA);
-      if (origin.compressed) room.bytes(COMPRESSED);
-      else {
-        room.bytes(PLAIN);
-        room.number(offset);
-        room.bytes(FILE);
-      }
+    const head = `{ "start": ${start * SECTOR_BYTES}, "length": ${(end - start) * SECTOR_BYTES}, "depth": ${depth}`;
+    if (origin === undefined) {
+      return `${head}, "present": ${state === 'zero'}, "zero": true, "data": false, "compressed": false}`;
     }
-    room.bytes(ending(origin.path));
+    if (origin.lost !== undefined) {
+      return `${head}, "present": false, "zero": false, "data": false, "compressed": false, "lost": ${quoted(origin.path)}}`;
+    }
+    const place = origin.compressed ? '"compressed": true' : `"compressed": false, "offset": ${offset}`;
+    return `${head}, "present": true, "zero": false, "data": true, ${place}, "filename": ${quoted(origin.path)}}`;
   };
 }
 
-function remembered<T>(make: (path: string) => T): (path: string) => T {
-  const known = new Map<string, T>();
+function remembered(make: (path: string) => string): (path: string) => string {
+  const known = new Map<string, string>();
   return (path) => {
     let text = known.get(path);
     if (text === undefined) {
@@ -136,12 +110,12 @@ function remembered<T>(make: (path: string) => T): (path: string) => T {
   };
 }
 
-function tablePrinter(room: TextRoom): MapPrinter {
+function tablePrinter(): MapPrinter {
   const sums = { absent: 0, zero: 0, data: 0, lost: 0 };
   let runs = 0;
   const name = remembered(shownPath);
-  room.text(tableLine('OFFSET', 'LENGTH', 'STATE', 'DEPTH', 'MAPPED TO', 'FILE'));
   return {
+    head: tableLine('OFFSET', 'LENGTH', 'STATE', 'DEPTH', 'MAPPED TO', 'FILE'),
     run({ start, end, state, depth, origin, offset }) {
       runs++;
       const lost = origin?.lost !== undefined;
@@ -150,14 +124,12 @@ function tablePrinter(room: TextRoom): MapPrinter {
       const place = origin === undefined || lost ? '' : origin.compressed ? 'compressed' : hex(offset);
       const file = origin === undefined ? '' : name(origin.path);
       const from = hex(start * SECTOR_BYTES);
-      room.text(tableLine(from, hex((end - start) * SECTOR_BYTES), shown, String(depth), place, file));
+      return tableLine(from, hex((end - start) * SECTOR_BYTES), shown, String(depth), place, file);
     },
-    async end() {
+    async tail() {
       const { plural, sizeText } = await import('../numbers.ts');
       const size = (sectors: number): string => sizeText(sectors * SECTOR_BYTES);
-      room.text(
-        `${plural(runs, 'run')}: ${size(sums.data)} data, ${size(sums.zero)} zero, ${size(sums.absent)} absent${sums.lost === 0 ? '' : `, ${size(sums.lost)} lost`}\n`,
-      );
+      return `${plural(runs, 'run')}: ${size(sums.data)} data, ${size(sums.zero)} zero, ${size(sums.absent)} absent${sums.lost === 0 ? '' : `, ${size(sums.lost)} lost`}\n`;
     },
   };
 }
