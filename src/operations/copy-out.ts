@@ -26,21 +26,26 @@ export async function copyOut(
   const room = Math.min(CHUNK_BYTES, total);
   const rooms = [allocateRoom(room), allocateRoom(room)] as const;
   const zeros = Buffer.alloc(room);
-  const read = async (start: number, into: Buffer): Promise<Uint8Array> => {
+  const fill = async (start: number, into: Buffer): Promise<Uint8Array> => {
     const end = chunkEnd(start, range.end);
     if (await readsAsZeros(source, start as Bytes, end - start)) return zeros.subarray(0, end - start);
     const data = into.subarray(0, end - start);
     await readBytes(source, start as Bytes, data);
     return data;
   };
-  let next = total === 0 ? undefined : read(range.start, rooms[0]);
+  // One chunk is read while the one before is taken; its failure is met when its turn comes.
+  const begin = (start: number, turn: number): Promise<Uint8Array> | undefined => {
+    if (start >= range.end) return undefined;
+    const reading = fill(start, rooms[turn % 2]!);
+    reading.catch(() => undefined);
+    return reading;
+  };
+  let next = begin(range.start, 0);
   for (let at = range.start, turn = 0; next !== undefined; turn++) {
     throwIfAborted(task);
     const data: Uint8Array = await next;
     at += data.length;
-    // One chunk is read while the one before is taken; its failure is met when its turn comes.
-    next = at < range.end ? read(at, rooms[(turn + 1) % 2]!) : undefined;
-    next?.catch(() => undefined);
+    next = begin(at, turn + 1);
     await write(data);
     task.onProgress?.({ phase: 'copying', done: at - range.start, total, unit: 'bytes' });
   }

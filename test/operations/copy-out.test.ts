@@ -62,6 +62,22 @@ it('hands out what comes before a part that cannot be read, then fails', async (
   expect(taken).toBe(4 * MIB - 7);
 });
 
+it('is told to stop before the first chunk was read, and leaves no failure behind', async () => {
+  const signal = AbortSignal.abort();
+  const failed: unknown[] = [];
+  const note = (error: unknown): void => void failed.push(error);
+  process.on('unhandledRejection', note);
+  try {
+    const take = (): Promise<void> => Promise.resolve();
+    await expect(copyOut(disk(0), { start: 0, end: SIZE }, take, { signal })).rejects.toThrow(/abort/i);
+    await turn();
+    await turn();
+  } finally {
+    process.off('unhandledRejection', note);
+  }
+  expect(failed).toEqual([]);
+});
+
 it('stops where nobody takes any more, and when it is told to', async () => {
   const gone = (): Promise<void> => Promise.reject(new Error('gone'));
   await expect(copyOut(disk(), { start: 0, end: SIZE }, gone)).rejects.toThrow('gone');
