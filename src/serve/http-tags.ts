@@ -40,7 +40,7 @@ export class ExportTags {
    */
   async assertSame(served: ServedExport, age: number): Promise<void> {
     if (!this.#tags.has(served)) return;
-    for (const path of filesOf(served)) {
+    for (const path of new Set(served.links.flatMap(filesOf))) {
       const known = this.#files.get(path)!;
       const now = performance.now();
       if (age > 0 && now - known.seen < age) continue;
@@ -51,9 +51,9 @@ export class ExportTags {
 
   async #add(served: ServedExport): Promise<void> {
     const hash = createHash('sha256').update(`${served.size}\0`);
-    for (const { path, descriptor, extents } of served.links) {
-      hash.update(`${descriptor.cid ?? ''}\0`);
-      for (const file of new Set([path, ...extents.flatMap(({ extent }) => extent.path ?? [])])) {
+    for (const link of served.links) {
+      hash.update(`${link.descriptor.cid ?? ''}\0`);
+      for (const file of new Set(filesOf(link))) {
         const known = this.#files.get(file) ?? { state: await this.#stateOf(file), seen: performance.now() };
         this.#files.set(file, known);
         hash.update(known.state);
@@ -68,10 +68,8 @@ export class ExportTags {
   }
 }
 
-function filesOf({ links }: ServedExport): Set<string> {
-  return new Set(
-    links.flatMap(({ path, extents }) => [path, ...extents.flatMap(({ extent }) => extent.path ?? [])]),
-  );
+function filesOf({ path, extents }: ServedExport['links'][number]): string[] {
+  return [path, ...extents.flatMap(({ extent }) => extent.path ?? [])];
 }
 
 function changed(path: string): VmdkError {
