@@ -7,12 +7,17 @@ import { emptiedBy, filledBy, type PlannedChange } from './plan-changes.ts';
 
 /** @throws VmdkError `other-file-system` (refused) when files of `from` cannot be renamed into `to`, both folders. */
 export async function assertOneFileSystem(store: FileStore, from: string, to: string): Promise<void> {
-  const devices = await Promise.all([deviceOf(store, from), deviceOf(store, to)]);
-  if (devices.includes(undefined) || devices[0] === devices[1]) return;
+  assertSameDevice([from, await deviceOf(store, from)], [to, await deviceOf(store, to)]);
+}
+
+type OnDevice = readonly [folder: string, device: string | undefined];
+
+function assertSameDevice([from, wanted]: OnDevice, [to, found]: OnDevice): void {
+  if (wanted === undefined || found === undefined || wanted === found) return;
   throw new VmdkError('refused', 'other-file-system', 'this folder is on another file system', {
     path: to,
-    found: `file system ${devices[1]}`,
-    expected: `file system ${devices[0]}, as ${from}`,
+    found: `file system ${found}`,
+    expected: `file system ${wanted}, as ${from}`,
     hint: 'Files are only renamed. Copy them there, then vmdkit relink what stands on them.',
   });
 }
@@ -23,16 +28,16 @@ export async function assertReached(
   roots: readonly string[],
   planned: readonly PlannedChange[],
 ): Promise<void> {
-  const reached = new Set(
-    planned.flatMap(({ record }) => {
-      const from = emptiedBy(roots, record);
-      const places = from === undefined ? filledBy(roots, record) : [from, ...filledBy(roots, record)];
-      return places.map((place) => `${roots[record.root]!}\0${posix.dirname(place)}`);
-    }),
-  );
-  for (const pair of reached) {
-    const [root, folder] = pair.split('\0') as [string, string];
-    if (root !== folder) await assertOneFileSystem(store, root, folder);
+  const reached = new Map(roots.map((root) => [root, new Set<string>()]));
+  for (const { record } of planned) {
+    const root = roots[record.root]!;
+    const from = emptiedBy(roots, record);
+    const places = from === undefined ? filledBy(roots, record) : [from, ...filledBy(roots, record)];
+    for (const place of places) reached.get(root)!.add(posix.dirname(place));
+  }
+  for (const [root, folders] of reached) {
+    const device = await deviceOf(store, root);
+    for (const folder of folders) assertSameDevice([root, device], [folder, await deviceOf(store, folder)]);
   }
 }
 
