@@ -5,10 +5,12 @@
 
 /** Larger calls would keep others waiting. */
 const LARGEST = 2 ** 20;
-/** A call that took longer waited for more than the page cache, and for memory to put it in; milliseconds, and milliseconds a byte. */
-const SLOW = 0.3;
-const SLOW_BYTE = 3.7 / 2 ** 20;
-/** Calls that go to threads after a slow one, before the next is tried here. */
+/** What calls may take on the average, or they wait for more than the page cache and memory to put it in; milliseconds, and milliseconds a byte. */
+const QUICK = 0.3;
+const QUICK_BYTE = 3.7 / 2 ** 20;
+/** What quick calls save up for one that is not: the system gives the processor to others now and then. Milliseconds. */
+const MOST_SAVED = 20;
+/** Calls that go to threads after slow ones, before the next is tried here. */
 const ELSEWHERE_AFTER_SLOW = 64;
 /** Signals, timers and other clients wait no longer than this, one slow call aside; milliseconds. */
 const LONGEST_TURN = 4;
@@ -19,6 +21,7 @@ let turnBegan = 0;
 /** The recent past of the reads, or of the writes, of one open file. */
 export class QuickCalls {
   #elsewhere = 0;
+  #saved = MOST_SAVED;
 
   /** Whether the next call, of `length` bytes, blocks. */
   blocks(length: number): boolean {
@@ -31,7 +34,11 @@ export class QuickCalls {
   /** After a call of `length` bytes that blocked and began at `began` (`performance.now()`): waits when others have to have their turn first. */
   done(began: number, length: number): Promise<void> {
     const now = performance.now();
-    if (now - began > SLOW + length * SLOW_BYTE) this.#elsewhere = ELSEWHERE_AFTER_SLOW;
+    this.#saved = Math.min(MOST_SAVED, this.#saved + QUICK + length * QUICK_BYTE - (now - began));
+    if (this.#saved < 0) {
+      this.#saved = 0;
+      this.#elsewhere = ELSEWHERE_AFTER_SLOW;
+    }
     return now - turnBegan < LONGEST_TURN ? DONE : nextTurn();
   }
 }
