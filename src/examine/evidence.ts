@@ -120,9 +120,11 @@ export function gatherEvidence(inner: FileStore, options: EvidenceOptions = {}):
     assertOutputAllowed,
     async claim(paths) {
       for (const path of paths) {
+        // A URL is in no folder; whether it answers is for whoever opens it to find out, once.
+        if (isUrl(path)) continue;
         const place = await resolvedIfThere(inner, path);
         if (place?.kind === 'folder') closed.add(place.path);
-        else if (place?.kind === 'file' && !isUrl(place.path)) closed.add(posix.dirname(place.path));
+        else if (place?.kind === 'file') closed.add(posix.dirname(place.path));
       }
     },
     async results(task = {}) {

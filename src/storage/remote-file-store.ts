@@ -37,7 +37,7 @@ export interface RemoteStoreOptions {
 }
 
 const DEFAULT_CACHE_BYTES = 64 << 20;
-/** How long it may be since an object was looked at for it to be opened without another look, in ms. */
+/** How long it may be since an object was looked at, or given up, for that to stand without another look, in ms. */
 const STILL_TRUE_MS = 2000;
 /** Objects that are remembered while nobody has them open. */
 const MOST_REMEMBERED = 256;
@@ -47,7 +47,8 @@ const MOST_REMEMBERED = 256;
  * { fs: createRemoteFileStore({ allowOrigins: ['s3://golden'] }) })`.
  *
  * Of a remote file, size and ETag (or Last-Modified) hold for as long as it is open anywhere: a change is
- * `remote-changed`, at once and for all that is read after it. Other errors: `origin-not-allowed`, `url-refused`,
+ * `remote-changed`, at once and for all that is read after it. One that could not be opened after all attempts
+ * (`remote-failed`) is not asked for again within two seconds. Other errors: `origin-not-allowed`, `url-refused`,
  * `remote-redirect`, `remote-no-ranges`, `remote-not-pinned`, `remote-wrong-range`, `remote-failed`,
  * `remote-read-only`; `file-missing` and `file-not-readable` as of any file.
  * @throws VmdkError `usage` for a prefix that is no URL.
@@ -138,6 +139,8 @@ class RemoteObjects {
   readonly #cache: LruCache<string, Uint8Array>;
   /** By URL; first what was used longest ago. */
   readonly #known = new Map<string, Remembered>();
+  /** By URL: what could not be looked at after all attempts. */
+  readonly #givenUp = new Map<string, { readonly error: VmdkError; readonly since: number }>();
   #number = 0;
 
   constructor(options: RemoteStoreOptions) {
@@ -177,7 +180,7 @@ class RemoteObjects {
     const entry: Remembered = { coming: current, object: undefined };
     current.then(
       (object) => (entry.object = object),
-      () => this.#forget(url, entry),
+      (error: unknown) => this.#forget(url, entry, error),
     );
     this.#known.delete(url);
     this.#known.set(url, entry);
@@ -185,8 +188,19 @@ class RemoteObjects {
     return current;
   }
 
-  #forget(url: string, entry: Remembered): void {
+  #forget(url: string, entry: Remembered, error: unknown): void {
     if (this.#known.get(url) === entry) this.#known.delete(url);
+    if (!isVmdkError(error, 'remote-failed') || this.#lastFailure(url) !== undefined) return;
+    if (this.#givenUp.size >= MOST_REMEMBERED) this.#givenUp.clear();
+    this.#givenUp.set(url, { error, since: Date.now() });
+  }
+
+  /** Whoever looks at a disk several times waits once for a server that does not answer. */
+  #lastFailure(url: string): VmdkError | undefined {
+    const failure = this.#givenUp.get(url);
+    if (failure !== undefined && Date.now() - failure.since < STILL_TRUE_MS) return failure.error;
+    this.#givenUp.delete(url);
+    return undefined;
   }
 
   /** Of those that nobody has open: the others are pinned. */
@@ -203,6 +217,8 @@ class RemoteObjects {
     if (address.segments.length === 0) {
       throw new VmdkError('missing', 'file-missing', 'names no file', { path: address.url });
     }
+    const failure = this.#lastFailure(address.url);
+    if (failure !== undefined) throw failure;
     const pieces: Uint8Array[] = [];
     const facts = await this.#client.get({
       address,

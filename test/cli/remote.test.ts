@@ -113,6 +113,18 @@ describe('a base elsewhere', () => {
     expect(outside.stderr).toContain('outside the allowed origins (see --allow-origin)');
   }, 60_000);
 
+  it.each([['hash'], ['slack'], ['info'], ['info', '--evidence'], ['cat'], ['compare']])(
+    'is asked for once by %s when it is not there',
+    async (name, ...more) => {
+      const url = `${origin}/golden/gone.vmdk`;
+      const asked = server.asked.length;
+      const operands = name === 'compare' ? [url, url] : [url];
+      const gone = await vmdkit([name, ...operands, ...more, '--allow-origin', origin]);
+      expect({ code: gone.code, asked: server.asked.length - asked }).toEqual({ code: 3, asked: 1 });
+      expect(gone.stderr).toContain(`${url}: cannot open: there is no such file`);
+    },
+  );
+
   it('in an S3-compatible store is found by a path map, with keys of the environment, and cloned', async () => {
     const allow = ['--allow-origin', 's3://bucket'];
     const compared = await vmdkit(['compare', chain.leaf, 's3://bucket/golden/leaf.vmdk', ...allow], { env });

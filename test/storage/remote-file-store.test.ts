@@ -1,7 +1,7 @@
 // Remote files against a real local server: what is asked for, what comes back, and everything a server or a network can
 // do wrong. Rule under test: either the right bytes of the object that was opened, or an error that says what happened.
 import { randomBytes } from 'node:crypto';
-import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import type { RemoteAddress } from '../../src/storage/remote-address.ts';
 import { BLOCK_BYTES } from '../../src/storage/remote-blocks.ts';
@@ -245,6 +245,26 @@ describe('a server or a network at fault', () => {
     const error = await expectCode(remote({ attempts: 2 }).open(url, 'read'), 'remote-failed');
     expect(error.message).toMatch(/ECONNREFUSED/);
     await server.listen();
+  });
+
+  it('given up: who opens it again hears the same without another wait, and later it is asked again', async () => {
+    vi.useFakeTimers({ toFake: ['Date'] });
+    try {
+      const store = remote({ attempts: 2 });
+      server.fault = () => ({ kind: 'status', status: 503 });
+      const error = await expectCode(store.resolve(url), 'remote-failed');
+      expect(await expectCode(store.open(url, 'read'), 'remote-failed')).toBe(error);
+      await expectCode(store.exists(url), 'remote-failed');
+      expect(server.asked).toHaveLength(2);
+      server.fault = undefined;
+      vi.setSystemTime(Date.now() + 1999);
+      await expectCode(store.open(url, 'read'), 'remote-failed');
+      expect(await store.exists(`${origin}/disks/other.vmdk`)).toBe(false);
+      vi.setSystemTime(Date.now() + 1);
+      await (await store.open(url, 'read')).close();
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it.each<[string, string, Fault]>([
