@@ -1,9 +1,10 @@
 // Copies contents without copying nothing: only data runs are read, and of those only stretches that are not zero
 // are written. Progress counts the bytes of data, not the virtual size.
-import { allocateRoom } from '../core/room.ts';
+import { after, DONE, eachInTurn } from '../core/settled.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { readRuns, walkRuns, wholeOf } from './read-runs.ts';
+import { Rooms } from './rooms.ts';
 import type { RunList } from './run-list.ts';
 import { sectorRange, type SectorRange } from './sector-range.ts';
 import type { SectorSource } from './sector-source.ts';
@@ -21,9 +22,9 @@ export interface CopyOptions extends TaskOptions {
 
 /**
  * Takes bytes of the contents; `at` is the byte position on the disk. May be called out of order. `data` is the
- * caller's only until the promise resolves: the buffer is used again.
+ * caller's only until the promise resolves, or until it returns when it returns nothing: the buffer is used again.
  */
-export type WriteAt = (data: Uint8Array, at: number) => Promise<void>;
+export type WriteAt = (data: Uint8Array, at: number) => Promise<void> | void;
 
 /** Calls `write` for everything in `source` that is not zero. Returns the bytes handed over. */
 export async function copySectors(
@@ -35,41 +36,53 @@ export async function copySectors(
   const total = options.onProgress === undefined ? 0 : await countData(source, range);
   let done = 0;
   let written = 0;
-  const copyChunk = async (part: RunList, room: Buffer): Promise<void> => {
-    const data = room.subarray(0, (part.end - part.start) * SECTOR_BYTES);
-    await readRuns(part, data);
-    const stretches = options.keepZeros === true ? [[0, data.length] as const] : nonZeroStretches(data);
-    for (const [start, end] of stretches) {
-      await write(data.subarray(start, end), part.start * SECTOR_BYTES + start);
-      written += end - start;
-    }
-    done += data.length;
-    options.onProgress?.({ phase: 'copying', done, total, unit: 'bytes' });
+  const handOver = (part: RunList, data: Buffer): Promise<void> => {
+    const at = part.start * SECTOR_BYTES;
+    const whole = [[0, data.length]] as const;
+    const stretches = options.keepZeros === true ? whole : nonZeroStretches(data);
+    const handed = eachInTurn<readonly [number, number]>(stretches, ([start, end]) => {
+      const writing = write(data.subarray(start, end), at + start) ?? DONE;
+      return after(writing, () => {
+        written += end - start;
+        return DONE;
+      });
+    });
+    return after(handed, () => {
+      done += data.length;
+      options.onProgress?.({ phase: 'copying', done, total, unit: 'bytes' });
+      return DONE;
+    });
   };
-  await inLanes(dataChunks(source, range, options), copyChunk);
+  const rooms = new Rooms(CHUNKS_IN_FLIGHT, CHUNK_SECTORS * SECTOR_BYTES);
+  try {
+    for await (const runs of walkRuns(source, range)) {
+      for (const part of dataChunks(runs)) {
+        throwIfAborted(options);
+        const room = rooms.free ?? (await rooms.nextFree());
+        const data = room.subarray(0, (part.end - part.start) * SECTOR_BYTES);
+        rooms.use(room, () => after(readRuns(part, data), () => handOver(part, data)));
+      }
+    }
+  } finally {
+    await rooms.ended();
+  }
+  rooms.assertNoneFailed();
   return written;
 }
 
 /** Stretches of data runs, each at most a chunk long. */
-async function* dataChunks(
-  source: SectorSource,
-  range: SectorRange,
-  task: TaskOptions,
-): AsyncGenerator<RunList> {
-  for await (const runs of walkRuns(source, range)) {
-    let index = 0;
-    while (index < runs.length) {
-      if (!runs.isDataAt(index)) {
-        index++;
-        continue;
-      }
-      const start = runs.startAt(index);
-      let end = runs.endAt(index);
-      for (index++; index < runs.length && runs.isDataAt(index); index++) end = runs.endAt(index);
-      for (let at = start; at < end; at += CHUNK_SECTORS) {
-        throwIfAborted(task);
-        yield runs.slice(sectorRange(at, Math.min(CHUNK_SECTORS, end - at)));
-      }
+function* dataChunks(runs: RunList): Generator<RunList> {
+  let index = 0;
+  while (index < runs.length) {
+    if (!runs.isDataAt(index)) {
+      index++;
+      continue;
+    }
+    const start = runs.startAt(index);
+    let end = runs.endAt(index);
+    for (index++; index < runs.length && runs.isDataAt(index); index++) end = runs.endAt(index);
+    for (let at = start; at < end; at += CHUNK_SECTORS) {
+      yield runs.slice(sectorRange(at, Math.min(CHUNK_SECTORS, end - at)));
     }
   }
 }
@@ -82,28 +95,4 @@ async function countData(source: SectorSource, range: SectorRange): Promise<numb
     }
   }
   return sectors * SECTOR_BYTES;
-}
-
-/** Runs `work` over what comes, a few at a time; the first failure is thrown once all that was begun has ended. */
-async function inLanes<T>(
-  items: AsyncGenerator<T>,
-  work: (item: T, room: Buffer) => Promise<void>,
-): Promise<void> {
-  let failed = false;
-  const lane = async (): Promise<void> => {
-    // One buffer a lane: fresh memory for every chunk costs as much as reading into it.
-    const room = allocateRoom(CHUNK_SECTORS * SECTOR_BYTES);
-    while (!failed) {
-      const next = await items.next();
-      if (next.done === true) return;
-      try {
-        await work(next.value, room);
-      } catch (error) {
-        failed = true;
-        throw error;
-      }
-    }
-  };
-  const outcomes = await Promise.allSettled(Array.from({ length: CHUNKS_IN_FLIGHT }, lane));
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }

@@ -1,6 +1,7 @@
 // Carries out a plan: turns runs into as few reads of files as it can, in file order, several in flight.
 // Cost follows runs: neighbours in a file become one read, however the guest orders them.
 import { allocateRoom } from '../core/room.ts';
+import { after, DONE } from '../core/settled.ts';
 import type { Sectors } from '../core/units.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { DataOrigin, RunList } from './run-list.ts';
@@ -12,7 +13,8 @@ const LARGEST_READ = 1 << 20;
 /** Reading this much that nobody asked for is cheaper than a second call. */
 const GAP_WORTH_READING = 4096;
 const READS_IN_FLIGHT = 8;
-const DONE = Promise.resolve();
+/** For what is read together and then taken apart: fresh memory for each costs more than reading. */
+let spareRoom: Buffer | undefined;
 
 /** Reads `range` of `source` by its map. `into` must hold exactly `range.count` sectors. */
 export async function readMapped(
@@ -31,10 +33,9 @@ export async function readMapped(
 }
 
 /** Fills `into` with what `runs` say, from the start of the list. Absent runs are zeros here. */
-export async function readRuns(runs: RunList, into: Uint8Array): Promise<void> {
+export function readRuns(runs: RunList, into: Uint8Array): Promise<void> {
   if (runs.length === 1 && runs.isDataAt(0)) {
-    await runs.originAt(0)!.read(into, runs.offsetAt(0), runs.sectorAt(0));
-    return;
+    return runs.originAt(0)!.read(into, runs.offsetAt(0), runs.sectorAt(0));
   }
   const data: number[] = [];
   for (let index = 0; index < runs.length; index++) {
@@ -42,7 +43,7 @@ export async function readRuns(runs: RunList, into: Uint8Array): Promise<void> {
     else into.fill(0, bytesInto(runs, runs.startAt(index)), bytesInto(runs, runs.endAt(index)));
   }
   const reads = data.length > 8 ? gather(runs, data) : data.map((index) => [index]);
-  await inFlight(reads, (members) => carryOut(runs, members, into));
+  return inFlight(reads, (members) => carryOut(runs, members, into));
 }
 
 /** Fills `into` with the sectors of `range`, which `runs` cover; most small reads lie within one run. */
@@ -90,31 +91,53 @@ function joins(runs: RunList, first: number, last: number, next: number): boolea
   return gap >= 0 && gap <= GAP_WORTH_READING && fileEndOf(runs, next) - runs.offsetAt(first) <= LARGEST_READ;
 }
 
-async function carryOut(runs: RunList, members: readonly number[], into: Uint8Array): Promise<void> {
+function carryOut(runs: RunList, members: readonly number[], into: Uint8Array): Promise<void> {
   const first = members[0]!;
   const origin = runs.originAt(first)!;
   if (members.length === 1) {
-    await origin.read(targetOf(runs, first, into), runs.offsetAt(first), runs.sectorAt(first));
-    return;
+    return origin.read(targetOf(runs, first, into), runs.offsetAt(first), runs.sectorAt(first));
   }
   const from = runs.offsetAt(first);
-  const scratch = allocateRoom(fileEndOf(runs, members[members.length - 1]!) - from);
-  await origin.read(scratch, from, 0);
-  for (const index of members) {
-    targetOf(runs, index, into).set(
-      scratch.subarray(runs.offsetAt(index) - from, fileEndOf(runs, index) - from),
-    );
-  }
+  const room = spareRoom ?? allocateRoom(LARGEST_READ);
+  spareRoom = undefined;
+  const scratch = room.subarray(0, fileEndOf(runs, members[members.length - 1]!) - from);
+  return after(origin.read(scratch, from, 0), () => {
+    spareRoom = room;
+    for (const index of members) {
+      targetOf(runs, index, into).set(
+        scratch.subarray(runs.offsetAt(index) - from, fileEndOf(runs, index) - from),
+      );
+    }
+    return DONE;
+  });
 }
 
-/** Runs `work` over `items` in order, READS_IN_FLIGHT at a time; the first failure wins, after all have ended. */
-async function inFlight<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
-  if (items.length === 1) return work(items[0]!);
-  let next = 0;
-  const lane = async (): Promise<void> => {
+/**
+ * Runs `work` over `items` in order, READS_IN_FLIGHT at a time once one has to be waited for; the first failure wins,
+ * after all have ended.
+ */
+function inFlight<T>(items: readonly T[], work: (item: T) => Promise<void>): Promise<void> {
+  for (let index = 0; index < items.length; index++) {
+    const doing = work(items[index]!);
+    if (doing === DONE) continue;
+    return index === items.length - 1 ? doing : inLanes(items, index + 1, doing, work);
+  }
+  return DONE;
+}
+
+async function inLanes<T>(
+  items: readonly T[],
+  from: number,
+  begun: Promise<void>,
+  work: (item: T) => Promise<void>,
+): Promise<void> {
+  let next = from;
+  const lane = async (first: Promise<void>): Promise<void> => {
+    await first;
     while (next < items.length) await work(items[next++]!);
   };
-  const lanes = Array.from({ length: Math.min(READS_IN_FLIGHT, items.length) }, lane);
+  const others = Math.min(READS_IN_FLIGHT - 1, items.length - from);
+  const lanes = [lane(begun), ...Array.from({ length: others }, () => lane(DONE))];
   const outcomes = await Promise.allSettled(lanes);
   for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }

@@ -42,27 +42,30 @@ const ABSENT = 0;
 const ZERO = 1;
 const DATA = 2;
 /** Columns of `#numbers`. */
-const NUMBERS = 3;
+const NUMBERS = 2;
 const OFFSET = 1;
-const SECTOR = 2;
+/** Of so few runs the columns are small enough for the engine's own heap, where they cost least. */
+const USUAL_ROOM = 4;
 const STATE_BITS = 3;
 const DEPTH_SHIFT = 2;
 const STATES: readonly SectorState[] = ['absent', 'zero', 'data'];
 
 export class RunList implements Iterable<SectorRun> {
   /** First sector covered. */
-  readonly start: number;
+  start: number;
   /** First sector not covered. */
   end: number;
   /** Number of runs. */
   length = 0;
-  /** Three a run: its start, its byte offset, and the sector for its origin. */
+  /** Two a run: its start and its byte offset. */
   #numbers: Float64Array;
+  /** One a run, once one has another than 0: the sector for its origin. */
+  #sectors: Float64Array | undefined;
   /** One a run: state in the low two bits, depth above. */
   #tags: Uint32Array;
   #origins: (DataOrigin | undefined)[] = [];
 
-  constructor(start: number, room = 8) {
+  constructor(start: number, room = USUAL_ROOM) {
     this.start = start;
     this.end = start;
     this.#numbers = new Float64Array(room * NUMBERS);
@@ -130,7 +133,7 @@ export class RunList implements Iterable<SectorRun> {
 
   /** See DataOrigin: what its `read` wants as `sector`. */
   sectorAt(index: number): number {
-    return this.#numbers[index * NUMBERS + SECTOR]!;
+    return this.#sectors?.[index] ?? 0;
   }
 
   /** Index of the run that holds `sector`, which the list must cover. */
@@ -163,6 +166,25 @@ export class RunList implements Iterable<SectorRun> {
       part.addPart(this, index, part.end, Math.min(this.endAt(index), end) - part.end);
     }
     return part;
+  }
+
+  /** The same list in just the memory that it takes. */
+  copy(): RunList {
+    const copy = new RunList(this.start, 0);
+    copy.end = this.end;
+    copy.length = this.length;
+    copy.#numbers = this.#numbers.slice(0, this.length * NUMBERS);
+    copy.#sectors = this.#sectors?.slice(0, this.length);
+    copy.#tags = this.#tags.slice(0, this.length);
+    copy.#origins = this.#origins.slice(0, this.length);
+    return copy;
+  }
+
+  /** Begins anew, from sector `start` on, in the memory that is there: growing takes fresh memory, which is slow. */
+  begin(start: number): void {
+    this.start = this.end = start;
+    this.length = 0;
+    this.#sectors = undefined;
   }
 
   runAt(index: number): SectorRun {
@@ -202,7 +224,8 @@ export class RunList implements Iterable<SectorRun> {
     const index = this.length++;
     this.#numbers[index * NUMBERS] = this.end;
     this.#numbers[index * NUMBERS + OFFSET] = offset;
-    this.#numbers[index * NUMBERS + SECTOR] = sector;
+    if (sector !== 0) this.#sectors ??= new Float64Array(this.#tags.length);
+    if (this.#sectors !== undefined) this.#sectors[index] = sector;
     this.#tags[index] = tag;
     this.#origins[index] = origin;
     this.end += count;
@@ -214,10 +237,15 @@ export class RunList implements Iterable<SectorRun> {
   }
 
   #grow(): void {
-    const room = Math.max(8, this.#tags.length * 2);
+    const room = Math.max(USUAL_ROOM, this.#tags.length * 2);
     const numbers = new Float64Array(room * NUMBERS);
     numbers.set(this.#numbers);
     this.#numbers = numbers;
+    if (this.#sectors !== undefined) {
+      const sectors = new Float64Array(room);
+      sectors.set(this.#sectors);
+      this.#sectors = sectors;
+    }
     const tags = new Uint32Array(room);
     tags.set(this.#tags);
     this.#tags = tags;

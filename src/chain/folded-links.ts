@@ -49,8 +49,9 @@ class FoldedLinks {
   readonly #links: readonly FoldableLink[];
   readonly #layers: readonly Layer[];
   readonly #grainSize: number;
-  /** A fold that nobody uses just now: fresh memory is slow. */
+  /** A fold and a list that nobody uses just now: fresh memory is slow. */
   #spare: GrainFold | undefined;
+  #spareRuns: RunList | undefined;
 
   constructor(links: readonly FoldableLink[]) {
     this.#links = links;
@@ -62,12 +63,16 @@ class FoldedLinks {
   async map(range: SectorRange): Promise<RunList> {
     const end = range.start + range.count;
     const stepSectors = STEP_GRAINS * this.#grainSize;
-    const runs = new RunList(range.start);
+    const runs = this.#spareRuns ?? new RunList(range.start);
+    this.#spareRuns = undefined;
+    runs.begin(range.start);
     while (runs.end < end && runs.length < MAP_RUN_LIMIT) {
       const stop = Math.min(end, (Math.floor(runs.end / stepSectors) + 1) * stepSectors);
       await this.#addStep(runs, stop);
     }
-    return runs;
+    const answer = runs.copy();
+    this.#spareRuns = runs;
+    return answer;
   }
 
   async #addStep(runs: RunList, stop: number): Promise<void> {

@@ -1,5 +1,6 @@
 // An open file over a raw descriptor. The one rule: the descriptor is closed only once no call is under way on it
 // and never used after, because the system gives its number to the next file that is opened.
+import { DONE } from '../core/settled.ts';
 import { fs } from './node-fs.ts';
 import type { FileStretch, RandomAccessFile, WritableFile } from './file-store.ts';
 import type { Natives } from './natives.ts';
@@ -20,7 +21,6 @@ export interface NodeFileOptions {
 
 /** Node passes lengths to the system as 32-bit integers. */
 const MAX_CALL_BYTES = 2 ** 30;
-const DONE = Promise.resolve();
 
 /** A file without any way to write. Takes over `fd`. */
 export function nodeReadFile(fd: number, path: string, options: NodeFileOptions): RandomAccessFile {

@@ -2,6 +2,7 @@
 // takes to wake a thread, and by a thread that has the bytes at hand; two threads that write to one file wait for each
 // other, spinning. What it has not, and what it has no room for, can take as long as the disk or the network likes, and
 // wants company.
+import { DONE } from '../core/settled.ts';
 
 /** Larger calls would keep others waiting. */
 const LARGEST = 2 ** 20;
@@ -15,7 +16,6 @@ const ELSEWHERE_AFTER_SLOW = 64;
 /** Signals, timers and other clients wait no longer than this, one slow call aside; milliseconds. */
 const LONGEST_TURN = 4;
 
-const DONE = Promise.resolve();
 let turnBegan = 0;
 
 /** The recent past of the reads, or of the writes, of one open file. */

@@ -33,8 +33,11 @@ const piece: fc.Arbitrary<Piece> = fc.oneof(
 );
 
 /** Adds pieces to a list and to its model alike. */
-function build(start: number, pieces: readonly Piece[]): { list: RunList; cells: Cell[] } {
-  const list = new RunList(start, 1);
+function build(
+  start: number,
+  pieces: readonly Piece[],
+  list = new RunList(start, 1),
+): { list: RunList; cells: Cell[] } {
   const cells: Cell[] = [];
   for (const each of pieces) {
     if (each.do !== 'data') {
@@ -92,6 +95,22 @@ describe('a run list', () => {
         const part = list.slice(sectorRange(10 + from, length));
         expect(cellsOf(part)).toEqual(cells.slice(from, from + length));
         expect(part.start).toBe(10 + from);
+      }),
+    );
+  });
+
+  it('copies itself, begins anew, and leaves its copies as they are', () => {
+    fc.assert(
+      fc.property(pieces, pieces, (one, two) => {
+        const first = build(5, one);
+        const copy = first.list.copy();
+        first.list.begin(70);
+        const second = build(70, two, first.list);
+        expect(cellsOf(copy)).toEqual(first.cells);
+        expect(cellsOf(second.list)).toEqual(second.cells);
+        expect([copy.start, second.list.start]).toEqual([5, 70]);
+        copy.addZero(3, 1);
+        expect(cellsOf(copy)).toHaveLength(first.cells.length + 3);
       }),
     );
   });
