@@ -13,6 +13,8 @@ type FoldableLink = ChainLink & { readonly tables: GrainTables };
 
 /** Grains folded together: 1 GiB of guest at the usual grain, 64 KiB of tables of each link. */
 const STEP_GRAINS = 16_384;
+/** Longer lists are given away: they are not kept, and copying them takes as much fresh memory as making the next. */
+const MOST_COPIED = 16_384;
 /** Links whose tables are read at once: each takes memory for them. */
 const READ_AT_ONCE = 4;
 
@@ -70,9 +72,9 @@ class FoldedLinks {
       const stop = Math.min(end, (Math.floor(runs.end / stepSectors) + 1) * stepSectors);
       await this.#addStep(runs, stop);
     }
-    const answer = runs.copy();
+    if (runs.length > MOST_COPIED) return runs;
     this.#spareRuns = runs;
-    return answer;
+    return runs.copy();
   }
 
   async #addStep(runs: RunList, stop: number): Promise<void> {
