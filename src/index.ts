@@ -97,7 +97,7 @@ export type { HostPath } from './machine/host-path.ts';
 // Describing, checking, converting.
 export { describeChain, describeDisk, describeLinks } from './operations/describe-chain.ts';
 export type { ChainReport, FoundBy, LinkReport } from './operations/describe-chain.ts';
-export type { DiskReport, ExtentReport } from './operations/describe-disk.ts';
+export type { DiskReport, ExtentReport, Trouble } from './operations/describe-disk.ts';
 export {
   checkDisk,
   type CheckOptions,
@@ -212,7 +212,6 @@ export {
   type MachineLinkReport,
   type MachineReport,
   type MachineSnapshotReport,
-  type Trouble,
 } from './machine/describe-machine.ts';
 export { limitsOf, machineLimits, type LimitFacts, type MachineLimit } from './machine/limits.ts';
 export {

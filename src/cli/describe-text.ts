@@ -3,7 +3,7 @@ import { basename, dirname } from 'node:path';
 import type { Finding } from '../core/finding.ts';
 import { NO_PARENT_CID, printCid } from '../format/content-id.ts';
 import { showText } from '../format/plain-text.ts';
-import type { DiskReport, ExtentReport } from '../operations/describe-disk.ts';
+import type { DiskReport, ExtentReport, Trouble } from '../operations/describe-disk.ts';
 import { inColumns, pairs } from './columns.ts';
 import { legible } from './legible.ts';
 import { exactSizeText, plural, sizeText } from './numbers.ts';
@@ -38,7 +38,7 @@ export function diskText(report: DiskReport, paint: Paint): string[] {
       ['closed', report['dirty-flag'] ? paint('yellow', 'not cleanly') : undefined],
     ]).map((line) => `  ${line}`),
     ...(reason === undefined ? [] : [`  ${paint('red', 'cannot be read:')} ${legible(reason.message)}`]),
-    ...(reason?.hint === undefined ? [] : [`    ${legible(reason.hint)}`]),
+    ...(reason === undefined ? [] : wayOutLines(reason)).map((line) => `    ${line}`),
     `  ${plural(extents.length, 'extent')}`,
     ...inColumns(
       [{ head: '' }, { head: '' }, { head: '', align: 'right' }, { head: '' }, { head: '' }],
@@ -48,17 +48,33 @@ export function diskText(report: DiskReport, paint: Paint): string[] {
       report.findings.filter(({ code }) => code !== reason?.code.toUpperCase()),
       paint,
       report.filename,
+      report['parent-problem'],
     ).map((line) => `  ${line}`),
   ];
 }
 
-/** One line for each finding, worst first; the path is left out where it is `about`. */
-export function findingLines(findings: readonly Finding[], paint: Paint, about?: string): string[] {
+/** What was tried, each with what was there, and what to do. */
+export function wayOutLines({ tried = [], hint }: Trouble): string[] {
+  return [
+    ...tried.map(({ path, outcome }) => `tried ${showText(path)}: ${legible(outcome)}`),
+    ...(hint === undefined ? [] : [legible(hint)]),
+  ];
+}
+
+/** One line for each finding, worst first; the path is left out where it is `about`. What is told of `trouble` follows. */
+export function findingLines(
+  findings: readonly Finding[],
+  paint: Paint,
+  about?: string,
+  trouble?: Trouble,
+): string[] {
   const order = ['error', 'warning', 'info'] as const;
   const sorted = order.flatMap((severity) => findings.filter((finding) => finding.severity === severity));
-  return sorted.map(({ code, severity, message, path }) => {
+  return sorted.flatMap(({ code, severity, message, path }) => {
     const label = severity === 'info' ? severity : paint(severity === 'error' ? 'red' : 'yellow', severity);
-    return `${label} ${code}: ${path === about ? '' : `${shownPath(path)}: `}${legible(message)}`;
+    const line = `${label} ${code}: ${path === about ? '' : `${shownPath(path)}: `}${legible(message)}`;
+    if (trouble === undefined || code !== trouble.code.toUpperCase()) return [line];
+    return [line, ...wayOutLines(trouble).map((more) => `  ${more}`)];
   });
 }
 

@@ -2,15 +2,11 @@
 // with, what limits that has, and what is wrong.
 import { basename, dirname, relative } from 'node:path';
 import { showText } from '../format/plain-text.ts';
-import type {
-  MachineDiskReport,
-  MachineReport,
-  MachineSnapshotReport,
-  Trouble,
-} from '../machine/describe-machine.ts';
+import type { MachineDiskReport, MachineReport, MachineSnapshotReport } from '../machine/describe-machine.ts';
+import type { Trouble } from '../operations/describe-disk.ts';
 import type { LockFinding } from '../storage/lock-state.ts';
 import { inColumns, pairs } from './columns.ts';
-import { findingLines } from './describe-text.ts';
+import { findingLines, wayOutLines } from './describe-text.ts';
 import { legible } from './legible.ts';
 import { limitLines } from './limit-text.ts';
 import { exactSizeText, plural, sizeText } from './numbers.ts';
@@ -215,11 +211,10 @@ function lockLines(locks: readonly LockFinding[]): string[] {
   });
 }
 
-function troubleLines(what: string, { message, hint, tried = [] }: Trouble, paint: Paint): string[] {
+function troubleLines(what: string, trouble: Trouble, paint: Paint): string[] {
   return [
-    `  ${paint('red', `${what} cannot be read:`)} ${legible(message)}`,
-    ...tried.map(({ path, outcome }) => `    tried ${showText(path)}: ${legible(outcome)}`),
-    ...(hint === undefined ? [] : [`    ${legible(hint)}`]),
+    `  ${paint('red', `${what} cannot be read:`)} ${legible(trouble.message)}`,
+    ...wayOutLines(trouble).map((line) => `    ${line}`),
   ];
 }
 

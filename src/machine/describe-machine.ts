@@ -4,7 +4,7 @@ import type { Finding } from '../core/finding.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { NO_PARENT_CID, printCid } from '../format/content-id.ts';
 import type { Snapshot } from '../format/vmsd.ts';
-import { reasonOf } from '../operations/describe-disk.ts';
+import { reasonOf, type Trouble } from '../operations/describe-disk.ts';
 import type { LockFinding } from '../storage/lock-state.ts';
 import { machineLimits, type MachineLimit } from './limits.ts';
 import {
@@ -15,14 +15,6 @@ import {
   type MachinePower,
   type NamedDisk,
 } from './machine.ts';
-
-export interface Trouble {
-  readonly code: string;
-  readonly message: string;
-  readonly hint?: string;
-  /** Where it was looked for, and what was there. */
-  readonly tried?: readonly { readonly path: string; readonly outcome: string }[];
-}
 
 /** Sizes in bytes. */
 export interface MachineLinkReport {
@@ -246,9 +238,7 @@ function snapshotReport(machine: Machine, snapshot: Snapshot): MachineSnapshotRe
 }
 
 function troubleOf({ problem }: NamedDisk): { problem?: Trouble } {
-  if (problem === undefined) return {};
-  const tried = problem.context.candidates ?? [];
-  return { problem: { ...reasonOf(problem), ...(tried.length === 0 ? {} : { tried }) } };
+  return problem === undefined ? {} : { problem: reasonOf(problem) };
 }
 
 function occupied(links: readonly MachineLink[]): number {

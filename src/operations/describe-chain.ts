@@ -83,7 +83,8 @@ export async function describeChain(
 }
 
 /**
- * Describes one disk. Of its parent only the place is looked for; one that cannot be found is a finding.
+ * Describes one disk. Of its parent only the place is looked for; one that cannot be found is a finding, and where it was
+ * looked for is told in `parent-problem`.
  * @throws VmdkError for what is no disk: `not-a-vmdk`, `bare-extent`, `file-missing`, `descriptor-…`.
  */
 export async function describeDisk(path: string, options: ChainOptions = {}): Promise<DiskReport> {
@@ -97,9 +98,11 @@ export async function describeDisk(path: string, options: ChainOptions = {}): Pr
     return { ...link.report, 'full-backing-filename': parent.path };
   } catch (error) {
     if (!isVmdkError(error)) throw error;
+    const problem = reasonOf(error);
     return {
       ...link.report,
-      findings: [...link.report.findings, findingOf(reasonOf(error), link.place.path)],
+      'parent-problem': problem,
+      findings: [...link.report.findings, findingOf(problem, link.place.path)],
     };
   }
 }

@@ -35,6 +35,16 @@ export interface ExtentReport {
   readonly header?: Extent['header'];
 }
 
+/** Why something cannot be read or found. */
+export interface Trouble {
+  /** As of the error. */
+  readonly code: string;
+  readonly message: string;
+  readonly hint?: string;
+  /** Where it was looked for, and what was there. */
+  readonly tried?: readonly { readonly path: string; readonly outcome: string }[];
+}
+
 /** A disk, in the shape of `qemu-img info` with keys of our own. Sizes in bytes. */
 export interface DiskReport {
   readonly filename: string;
@@ -48,6 +58,8 @@ export interface DiskReport {
   readonly 'backing-filename'?: string;
   /** The parent, when it was found. */
   readonly 'full-backing-filename'?: string;
+  /** Why not, when it was looked for and not found; it is a finding as well. */
+  readonly 'parent-problem'?: Trouble;
   readonly 'backing-filename-format'?: 'vmdk';
   readonly 'format-specific': {
     readonly type: 'vmdk';
@@ -65,7 +77,7 @@ export interface DiskReport {
   readonly delta: boolean;
   /** False when its content cannot be read from its files, and then why. */
   readonly readable: boolean;
-  readonly reason?: { readonly code: string; readonly message: string; readonly hint?: string };
+  readonly reason?: Trouble;
   readonly descriptor: {
     readonly embedded: boolean;
     readonly version?: number;
@@ -299,10 +311,15 @@ function numberIn(text: string | undefined): number | undefined {
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : undefined;
 }
 
-/** Why a disk that should open does not. */
-export function reasonOf(failure: VmdkError): { code: string; message: string; hint?: string } {
-  const { hint } = failure.context;
-  return { code: failure.code, message: withoutPath(failure), ...(hint === undefined ? {} : { hint }) };
+/** Why a disk that should open does not, or is not found. */
+export function reasonOf(failure: VmdkError): Trouble {
+  const { hint, candidates: tried = [] } = failure.context;
+  return {
+    code: failure.code,
+    message: withoutPath(failure),
+    ...(hint === undefined ? {} : { hint }),
+    ...(tried.length === 0 ? {} : { tried }),
+  };
 }
 
 /** The first line of the message, which stands beside the path. */
@@ -311,7 +328,7 @@ function withoutPath({ message, context: { path } }: VmdkError): string {
   return path !== undefined && first.startsWith(`${path}: `) ? first.slice(path.length + 2) : first;
 }
 
-export function findingOf(reason: { code: string; message: string }, path: string): Finding {
+export function findingOf(reason: Pick<Trouble, 'code' | 'message'>, path: string): Finding {
   const code = reason.code.toUpperCase();
   return { code, severity: 'error', message: reason.message, path, repairable: false };
 }

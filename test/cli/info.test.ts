@@ -121,6 +121,22 @@ describe('info', () => {
     expect(report['full-backing-filename']).toBeUndefined();
     expect(report.findings).toMatchObject([{ code: 'PARENT-MISSING', severity: 'error' }]);
   });
+
+  it('lists where that parent was looked for and what was there, as chain does', async () => {
+    await rename(chain.mid, join(folder, 'mid.away'));
+    await writeFile(chain.mid, 'not a disk\n');
+    const problem = (await infoOf(chain.leaf))['parent-problem']!;
+    const { error } = JSON.parse((await vmdkit(['chain', chain.leaf, '--json'])).stderr) as {
+      error: { code: string; hint: string; candidates: { path: string; outcome: string }[] };
+    };
+    expect(problem).toMatchObject({ code: error.code, hint: error.hint, tried: error.candidates });
+    expect(problem.tried).toContainEqual({ path: chain.mid, outcome: 'not a VMDK' });
+    const told = (text: string): string[] =>
+      text.split('\n').flatMap((line) => /^ +(tried .*|Tell .*)$/.exec(line)?.[1] ?? []);
+    const lines = told(await quietly(['info', chain.leaf]));
+    expect(lines).toEqual(told((await vmdkit(['chain', chain.leaf])).stderr));
+    expect(lines).toHaveLength(error.candidates.length + 1);
+  });
 });
 
 const chainOf = (path: string, ...args: string[]): Promise<ChainReport> =>
