@@ -5,6 +5,7 @@ import { sectorRange, type SectorRange } from '../block/sector-range.ts';
 import { isZero } from '../block/zero-scan.ts';
 import type { Chain } from '../chain/chain.ts';
 import { allocateRoom } from '../core/room.ts';
+import { DONE } from '../core/settled.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { storeFor, type PromisesFs } from '../storage/promises-file-store.ts';
@@ -99,21 +100,29 @@ async function countDoubtful(pair: PairedChains, range: SectorRange, task: TaskO
   return sectors * SECTOR_BYTES;
 }
 
-async function compareChunk(
-  { runs, stretch: { start, end } }: Chunk,
-  rooms: Buffer[],
-): Promise<{ compared: number; differences: Difference[] }> {
+interface Compared {
+  /** Bytes of each disk. */
+  readonly compared: number;
+  readonly differences: Difference[];
+}
+
+function compareChunk({ runs, stretch: { start, end } }: Chunk, rooms: Buffer[]): Promise<Compared> {
   const length = (end - start) * SECTOR_BYTES;
-  // Two buffers a lane: fresh memory for every chunk costs as much as reading into it.
+  // A buffer a chunk under way: fresh memory for every chunk costs as much as reading into it.
   const room = rooms.pop() ?? allocateRoom(2 * CHUNK_SECTORS * SECTOR_BYTES);
-  const a = room.subarray(0, length);
-  const b = room.subarray(room.length / 2, room.length / 2 + length);
+  const [a, b] = [room.subarray(0, length), room.subarray(length, 2 * length)];
   const part = sectorRange(start, end - start);
   const reads = [readRuns(runs.a.slice(part), a), readRuns(runs.b.slice(part), b)];
-  for (const read of await Promise.allSettled(reads)) if (read.status === 'rejected') throw read.reason;
-  const found = a.equals(b) ? [] : differingSectors(a, b, start);
-  rooms.push(room);
-  return { compared: length, differences: found };
+  const judge = (): Compared => {
+    const found = a.equals(b) ? [] : differingSectors(a, b, start);
+    rooms.push(room);
+    return { compared: length, differences: found };
+  };
+  if (reads.every((read) => read === DONE)) return Promise.resolve(judge());
+  return Promise.allSettled(reads).then((outcomes) => {
+    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+    return judge();
+  });
 }
 
 function differingSectors(a: Buffer, b: Buffer, start: number): Difference[] {
