@@ -91,7 +91,7 @@ export async function workOutRepair(path: string, options: RepairOptions): Promi
   const { changesContent, files } = await mendLink(scratch, before, options, contentId);
   const edits = await scratch.edits();
   const after = edits.length === 0 ? before : await checkDisk(path, checking);
-  const kept = new Set(after.problems.map(keyOf));
+  const kept = new Set(after.problems.flatMap(namesOf));
   const plan: RepairPlan = {
     schema: 'vmdkit-repair-plan/v1',
     filename: before.filename,
@@ -101,7 +101,7 @@ export async function workOutRepair(path: string, options: RepairOptions): Promi
     'content-id': contentId,
     'verdict-before': before.verdict,
     'verdict-after': after.verdict,
-    mended: before.problems.filter((finding) => !kept.has(keyOf(finding))),
+    mended: before.problems.filter((finding) => !namesOf(finding).some((name) => kept.has(name))),
     left: after.problems
       .filter(({ severity }) => severity !== 'info')
       .map((finding) => ({ ...finding, reason: whyItStays(finding, before.filename, files) })),
@@ -127,8 +127,13 @@ export function isContentId(digits: unknown): digits is string {
   );
 }
 
-function keyOf({ code, path, offset, severity, message }: Finding): string {
-  return `${severity} ${code} ${offset ?? ''} ${path} ${offset === undefined ? message : ''}`;
+/** A finding is still the same when its place is, or what it is about: a table made anew stands elsewhere. */
+function namesOf({ code, path, offset, severity, message }: Finding): string[] {
+  const [subject = message] = message.split(/ differs |:/);
+  return [
+    `${code} ${path} ${subject}`,
+    ...(offset === undefined ? [] : [`${severity} ${code} ${path} ${offset}`]),
+  ];
 }
 
 function plannedFile({ path, identity, sizeBefore, sizeAfter, patches }: FileEdit): PlannedFileRepair {

@@ -97,17 +97,21 @@ function parseFile(json: unknown): UndoFile | undefined {
     const at = size(patch?.['at']);
     const [old, data] = [bytesOf(patch?.['old']), bytesOf(patch?.['data'])];
     if (at === undefined || old === undefined || data === undefined || at < end) return undefined;
-    const last = at + Math.max(old.length, data.length);
-    // Where lengths differ, the file itself ends: before, or after.
-    if (old.length !== data.length && (at + old.length > sizeBefore || at + data.length > sizeAfter))
-      return undefined;
-    if (old.length === data.length && last > Math.min(sizeBefore, sizeAfter)) return undefined;
-    if (old.length > data.length && at + old.length !== sizeBefore) return undefined;
+    if (!couldBe({ at, old, data }, sizeBefore, sizeAfter)) return undefined;
     patches.push({ at, old, data });
-    end = last;
+    end = at + Math.max(old.length, data.length);
   }
   const modified = typeof file['modified'] === 'number' ? file['modified'] : undefined;
   return { path, sizeBefore, sizeAfter, modified, patches };
+}
+
+/** Where lengths differ the file itself ends, before or after; a file that grows may have a gap of zeros in front. */
+function couldBe({ at, old, data }: BytePatch, sizeBefore: number, sizeAfter: number): boolean {
+  const endsIn = (bytes: Uint8Array, size: number): boolean =>
+    bytes.length === 0 ? at >= size : at + bytes.length === size;
+  if (old.length === data.length) return at + old.length <= Math.min(sizeBefore, sizeAfter);
+  if (old.length < data.length) return at + data.length <= sizeAfter && endsIn(old, sizeBefore);
+  return at + old.length <= sizeBefore && endsIn(data, sizeAfter);
 }
 
 function fieldsOf(value: unknown): Record<string, unknown> | undefined {

@@ -57,6 +57,16 @@ it('tells in JSON what was done, and keeps the record where it is told to', asyn
   expect(done.mended).toHaveLength(3);
 });
 
+it('says what is cut off, and where there is nothing to mend', async () => {
+  const sound = sparseImage().bytes;
+  await writeFile(join(folder, 'tail.vmdk'), Buffer.concat([sound, Buffer.alloc(700, 7)]));
+  const { stdout } = await run('tail.vmdk', '--plan', 'tail.json');
+  expect(stdout.toString()).toContain('  cuts 700 B off the end of tail.vmdk; the undo record keeps it\n');
+  await writeFile(join(folder, 'sound.vmdk'), sound);
+  const nothing = await run('sound.vmdk', '--plan', 'sound.json');
+  expect(nothing.stdout.toString()).toBe('sound.vmdk: there is nothing to mend\n');
+});
+
 it('gives exit code 1 when damage stays, with the reason', async () => {
   const broken = sparseImage();
   setBoth(broken, 1, 5);

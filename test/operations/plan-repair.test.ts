@@ -258,6 +258,16 @@ describe('what a repair mends', () => {
   });
 });
 
+it('tables that were cut off are made again behind a gap; grains that are gone stay gone', async () => {
+  const image = sparseImage();
+  const cut = image.entryAt(512) - SECTOR_BYTES;
+  const { plan } = await mendAndUndo(sparse(() => image.bytes.subarray(0, cut), image));
+  const grown = plan.files[0]!.patches.filter((patch) => patch['old-length'] === 0);
+  expect(grown.some((patch) => patch.at > cut)).toBe(true);
+  expect(plan.mended.map(({ code }) => code)).not.toContain('GTE-RANGE');
+  expect(plan.left.filter(({ code }) => code === 'GTE-RANGE')).toHaveLength(4);
+});
+
 it.each<[string, () => Files]>([
   ['a sparse disk', () => sparse(() => undefined)],
   ['a stream', () => stream(() => undefined)],

@@ -114,17 +114,29 @@ function planLines(plan: RepairPlan, file: string): string[] {
     ({ severity, code, message, path, reason }) =>
       `  stays: ${severity} ${code}: ${message} (${shownPath(path)}): ${reason}`,
   );
-  if (patches.length === 0) return [`${disk}: nothing can be mended`, ...stays];
+  if (patches.length === 0)
+    return [
+      `${disk}: ${stays.length === 0 ? 'there is nothing to mend' : 'nothing can be mended'}`,
+      ...stays,
+    ];
   return [
     `${disk}: ${plural(plan.mended.length, 'finding')} can be mended, ${plan.left.length} would stay; then it is ${plan['verdict-after']}`,
     ...plan.mended.map(({ severity, code, message }) => `  mends: ${severity} ${code}: ${message}`),
     ...stays,
     `  ${plural(patches.length, 'change')}, ${sizeText(bytes)}, in ${plural(plan.files.length, 'file')}`,
+    ...plan.files.flatMap(cutLine),
     ...(plan['changes-content']
       ? ['  What the guest sees changes: disks that stand on this one would break.']
       : []),
     `To carry it out: vmdkit check ${disk} --repair ${shownPath(file)}`,
   ];
+}
+
+function cutLine(file: RepairPlan['files'][number]): string[] {
+  const cut = file['size-before'] - file['size-after'];
+  return cut > 0
+    ? [`  cuts ${sizeText(cut)} off the end of ${shownPath(file.path)}; the undo record keeps it`]
+    : [];
 }
 
 const DID: Readonly<Record<AppliedRepair['outcome'], string>> = {
