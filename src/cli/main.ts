@@ -11,6 +11,7 @@ import type { CommandDeclaration } from './command.ts';
 import { COMMANDS } from './commands.ts';
 import type { CommandContext } from './context.ts';
 import { describeFailure, EXIT, exitCodeOf } from './failure.ts';
+import { assertFileWords } from './file-words.ts';
 import { catchSignals, InterruptedError } from './interruption.ts';
 import { legible } from './legible.ts';
 import { createOutput, OutputClosedError, paintFor } from './output.ts';
@@ -39,6 +40,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
       else stderr.write(text);
       return asked ? EXIT.done : EXIT.usage;
     }
+    await assertFileWords(command, args, store);
     const module = await command.load();
     if (!isExamination(command, args)) return await module.run(args, context);
     const { runOnEvidence } = await import('./run-on-evidence.ts');

@@ -29,7 +29,8 @@ export function assertFileName(name: string, what: string, by: string): void {
   );
 }
 
-function foreignName(name: string): { what: string; hint: string } | undefined {
+/** What `name` is where it is no file of this machine, and what to do about it. */
+export function foreignName(name: string): { what: string; hint: string } | undefined {
   const fetchHint = isUrl(name)
     ? 'Nothing is fetched on behalf of a disk unless its place is allowed: --allow-origin URL.'
     : 'Nothing is ever fetched on behalf of a disk: copy the file here and name it by its path.';

@@ -4,6 +4,7 @@
 import { posix } from 'node:path';
 import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
 import type { FileStore, ResolvedPath } from './file-store.ts';
+import { resolveNamed } from './explain-name.ts';
 import { assertFileName } from './file-names.ts';
 import { isUrl } from './place-names.ts';
 import { originNotAllowed } from './remote-address.ts';
@@ -30,7 +31,10 @@ export interface PathGuard {
   assertDiskAllowed(diskPath: string, machineRealPath: string): Promise<ResolvedPath>;
   /** The file behind another name in a .vmx (nvram and the like), by the rule for extents; the same errors. */
   assertCompanionAllowed(path: string, machineRealPath: string): Promise<ResolvedPath>;
-  /** What the user named: any path, within `confine` when there is one. Kinds are left to `open`. */
+  /**
+   * What the user named: any path, within `confine` when there is one. Kinds are left to `open`.
+   * @throws VmdkError `file-missing`; `not-a-file-name` where that looks like a URL or the like; `usage` for no name.
+   */
   assertNamedAllowed(path: string): Promise<ResolvedPath>;
 }
 
@@ -78,7 +82,7 @@ export function createPathGuard(options: PathGuardOptions): PathGuard {
       assertPath(path);
       if (isUrl(path)) return resolveUrl(store, path);
       const { confineReal } = await roots();
-      if (confineReal === undefined) return store.resolve(path);
+      if (confineReal === undefined) return resolveNamed(store, path);
       const { resolved, leadsTo, failure } = await follow(store, path);
       if (leadsTo === undefined || !isWithin(confineReal, leadsTo))
         throw outsideConfine(path, leadsTo, confineReal);
