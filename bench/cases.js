@@ -13,6 +13,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { leafOf, run } from './images.js';
 import { makeMachine } from './machine.js';
+import { planOf } from './plan.js';
 import { seeded, text } from './seeded.js';
 import { servedCases } from './serving.js';
 import { commit, compact, writes } from './upkeep.js';
@@ -26,7 +27,9 @@ const READS = 10_000;
 const start = () => run(node, ['-e', '0']);
 
 /** All cases over the images in `folder`. `target` is the least ratio (peer's time over ours) that is asked for. */
-export function benchCases(folder, sizeMiB) {
+export async function benchCases(folder, sizeMiB) {
+  const plans = {};
+  for (const depth of [1, 2, 8, 32]) plans[depth] = await planOf(leafOf(folder, depth));
   const bytes = sizeMiB * 2 ** 20;
   const random = seeded(7);
   const reads = Array.from(
@@ -37,7 +40,6 @@ export function benchCases(folder, sizeMiB) {
   const sequential = (depth, target) => ({
     title: `read a chain of ${depth} to nothing`,
     target,
-    prepare: () => dataBytes(leafOf(folder, depth)),
     peer: () =>
       run('qemu-img', [
         'convert',
@@ -47,7 +49,7 @@ export function benchCases(folder, sizeMiB) {
         `driver=null-co,size=${bytes}`,
       ]),
     ours: () => run(node, [job, 'read', leafOf(folder, depth)]),
-    least: () => run(node, [floor, 'read', leafOf(folder, 1), String(dataBytes(leafOf(folder, depth)))]),
+    least: () => run(node, [floor, 'pieces', plans[depth]]),
   });
   const scattered = (depth, target) => ({
     title: `10,000 random reads of 4 KiB, depth ${depth}`,
@@ -77,14 +79,15 @@ export function benchCases(folder, sizeMiB) {
     {
       title: 'check a sparse disk (against the bare start of node)',
       target: 0.5,
+      starts: false,
       peer: start,
       ours: () => run(node, [command, 'check', leafOf(folder, 1)]),
     },
     hashes(folder, 'what is data', ['--sparse-only'], dataBytes, 0.8),
     hashes(folder, 'the whole content', [], () => bytes, 0.8),
     siblings(folder, 32, 30),
-    conversion(folder, 'a sparse disk to raw', leafOf(folder, 1), 'raw', 1.8),
-    conversion(folder, 'a chain of 32 to raw', leafOf(folder, 32), 'raw', 4),
+    toRaw(folder, 'a sparse disk', 1, plans, 1.8),
+    toRaw(folder, 'a chain of 32', 32, plans, 4),
     fromRaw(folder, 1),
     ...streams(folder),
     writes(folder, sizeMiB, 1, 5),
@@ -105,6 +108,7 @@ function hashes(folder, what, options, bytesOf, target) {
   return {
     title: `hash ${what} of a sparse disk (against node:crypto over as many bytes from memory)`,
     target,
+    starts: false,
     prepare: () => bytesOf(disk),
     peer: () => run(node, [job, 'sha256', String(bytesOf(disk))]),
     ours: () => run(node, [command, 'hash', disk, ...options]),
@@ -196,23 +200,28 @@ function warmMemory(folder) {
 
 /** Whole conversions. Neither side waits for the disk, or the disk would be what is measured; the command does wait. */
 function conversion(folder, title, from, type, target, { prepare = () => {}, raw = false, least } = {}) {
-  const [theirs, ours] = ['theirs.out', 'ours.out'].map((name) => join(folder, name));
+  const [theirs, ours, bare] = ['theirs.out', 'ours.out', 'bare.out'].map((name) => join(folder, name));
   const format = type === 'raw' ? ['-O', 'raw'] : ['-O', 'vmdk', '-o', `subformat=${type}`];
   return {
     title: `convert ${title}`,
     target,
     prepare: () => {
       prepare();
-      for (const path of [theirs, ours]) rmSync(path, { force: true });
+      for (const path of [theirs, ours, bare]) rmSync(path, { force: true });
       // What the runs before left to be written would be waited for in this one.
       run('sync', []);
       warmMemory(folder);
     },
     peer: () => run('qemu-img', ['convert', '-f', raw ? 'raw' : 'vmdk', ...format, from, theirs]),
     ours: () => run(node, [job, 'convert', from, ours, type, raw ? 'raw' : 'vmdk']),
-    least,
-    done: () => [theirs, ours].forEach((path) => rmSync(path, { force: true })),
+    least: least && (() => least(bare)),
+    done: () => [theirs, ours, bare].forEach((path) => rmSync(path, { force: true })),
   };
+}
+
+function toRaw(folder, title, depth, plans, target) {
+  const least = (out) => run(node, [floor, 'pieces', plans[depth], out]);
+  return conversion(folder, `${title} to raw`, leafOf(folder, depth), 'raw', target, { least });
 }
 
 function fromRaw(folder, target) {
@@ -251,7 +260,7 @@ function streams(folder) {
   // Half of the work: what two cores take at the least.
   const half = (what, mebibytes) => ({
     prepare: make,
-    least: () => run(node, [floor, what, String(mebibytes / 2)]),
+    least: (out) => run(node, [floor, what, String(mebibytes / 2), out]),
   });
   return [
     conversion(folder, 'a stream of 512 MiB to raw', stream, 'raw', 2.2, half('inflate', 512)),

@@ -1,19 +1,27 @@
 // What bare Node takes for the part of a job that nothing spares it, in a process of its own: no VMDK, no checks.
-// `node bench/floor.js read FILE BYTES`, `random FILE`, `inflate MIB` or `deflate MIB`.
+// `node bench/floor.js pieces PLAN [TARGET]`, `random FILE`, `inflate MIB TARGET` or `deflate MIB`.
 import { seeded, text } from './seeded.js';
 
-const { openSync, readSync, fstatSync } = process.getBuiltinModule('node:fs');
+const { openSync, readFileSync, readSync, fstatSync, writeSync } = process.getBuiltinModule('node:fs');
 const GRAIN_BYTES = 1 << 16;
+/** What a plan holds together at the most. */
+const PIECE_BYTES = 1 << 20;
 
 const FLOORS = {
-  /** As many bytes as a disk has data, from one file, from its beginning to its end and again. */
-  read(path, bytes) {
-    const file = openSync(path, 'r');
-    const into = Buffer.allocUnsafe(1 << 18);
-    for (let left = Number(bytes), at = 0; left > 0;) {
-      const count = readSync(file, into, 0, into.length, at);
-      at = count < into.length ? 0 : at + count;
-      left -= count;
+  /** All that a disk reads as data, from the files that hold it, at places that are known; written to a new file where one is named. */
+  pieces(plan, target) {
+    const { files, pieces } = JSON.parse(readFileSync(plan, 'utf8'));
+    const open = files.map((path) => openSync(path, 'r'));
+    const out = target === undefined ? undefined : openSync(target, 'wx');
+    const into = Buffer.allocUnsafeSlow(PIECE_BYTES);
+    for (let at = 0, filled = 0; at < pieces.length; at += 4) {
+      const length = pieces[at + 2];
+      const end = pieces[at + 3];
+      readSync(open[pieces[at]], into, filled, length, pieces[at + 1]);
+      filled += length;
+      if (end < 0) continue;
+      if (out !== undefined) writeSync(out, into, 0, filled, end - filled);
+      filled = 0;
     }
   },
 
@@ -29,10 +37,13 @@ const FLOORS = {
   },
 
   /** In one go: a stream for each grain would take a little more. */
-  inflate(mebibytes) {
+  inflate(mebibytes, target) {
     const { deflateSync, inflateSync } = process.getBuiltinModule('node:zlib');
     const stream = deflateSync(text(), { level: 1 });
-    for (let count = 0; count < mebibytes; count++) inflateSync(stream, { chunkSize: 1 << 18 });
+    const out = openSync(target, 'wx');
+    for (let count = 0; count < mebibytes; count++) {
+      writeSync(out, inflateSync(stream, { chunkSize: 1 << 18 }));
+    }
   },
 
   deflate(mebibytes) {

@@ -80,6 +80,7 @@ function servedBy(servers, work) {
   const running = {};
   const serve = (side) => () => client(running[side].socket, work);
   return {
+    starts: false,
     prepare: (side) => (running[side] ??= start(servers[side])),
     peer: serve('peer'),
     ours: serve('ours'),
