@@ -197,7 +197,6 @@ export { openMachine, type OpenMachineOptions } from './machine/open-machine.ts'
 export {
   assertMachineUsable,
   disksAt,
-  findSnapshot,
   isMachinePath,
   type Machine,
   type MachineDisk,
@@ -206,6 +205,7 @@ export {
   type MachinePurpose,
   type NamedDisk,
 } from './machine/machine.ts';
+export { findSnapshot, snapshotShown } from './machine/find-snapshot.ts';
 export {
   describeMachine,
   type MachineDiskReport,
@@ -393,4 +393,4 @@ export { readTimeline, type Timeline, type TimelineRequest } from './examine/tim
 export type { EventKind, TimelineEvent, TimelineLink } from './examine/timeline.ts';
 export { findSigns, findSnapshotSigns, type LinkHistory, type SignsRequest } from './examine/signs.ts';
 export { lostRanges, type KnownLoss } from './block/lost-ranges.ts';
-export { findPoint, snapshotShown, type MachinePoint } from './machine/point-at.ts';
+export { findPoint, type MachinePoint } from './machine/point-at.ts';

@@ -67,7 +67,8 @@ async function machineDisks(
   { path, at = 'running', node }: PointRequest,
   context: CommandContext,
 ): Promise<readonly PointDisk[]> {
-  const { findPoint, snapshotShown } = await import('../machine/point-at.ts');
+  const { findPoint } = await import('../machine/point-at.ts');
+  const { snapshotShown } = await import('../machine/find-snapshot.ts');
   if (isLinkName(at) && !machine.snapshots.snapshots.some(({ displayName }) => displayName === at))
     return linksNamed(machine, at, node);
   const { snapshot, note } = findPoint(machine, at);
@@ -100,12 +101,23 @@ function linksNamed(machine: Machine, at: string, node: string | undefined): rea
         .map(({ path }) => [path, { path, node: disk.node }] as const),
     ),
   );
-  if (found.size > 0) return [...found.values()];
+  if (found.size > 0) return [...onePerPlace([...found.values()], at)];
   const names = new Set(disks.flatMap(({ links }) => links.map(({ path }) => basename(path))));
   throw new VmdkError('missing', 'no-such-link', 'no disk of the machine has a link of this name', {
     path: machine.path,
     found: [...names].join(', '),
     expected: at,
+  });
+}
+
+/** Links of one name stand in several folders. @throws VmdkError `link-ambiguous` when a disk has two of them. */
+function onePerPlace(links: readonly PointDisk[], at: string): readonly PointDisk[] {
+  const twins = links.filter((link) => links.some((other) => other !== link && other.node === link.node));
+  if (twins.length === 0) return links;
+  throw new VmdkError('usage', 'link-ambiguous', `several links are called "${at}"`, {
+    found: twins.map(({ path }) => path).join(', '),
+    expected: 'one link',
+    hint: 'Name the file of the one that is meant in place of the disk, without --at: every link can be read by itself.',
   });
 }
 
@@ -153,7 +165,8 @@ async function linkNamed(path: string, at: string, options: ChainOptions): Promi
   if (!isLinkName(at)) return undefined;
   const chain = await openChain(path, 'read', { ...options, onFinding: undefined });
   try {
-    return chain.links.find((link) => basename(link.path) === at)?.path;
+    const links = chain.links.filter((link) => basename(link.path) === at);
+    return onePerPlace(links, at)[0]?.path;
   } finally {
     await chain.close();
   }

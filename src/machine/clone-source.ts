@@ -6,14 +6,8 @@ import { assertRoomForClones, examineBases, type CloneBase } from '../operations
 import type { CloneWarning } from '../operations/clone-types.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import type { IndependentRule, MachineCloneOptions, MachineCloneRequest } from './machine-clone-types.ts';
-import {
-  assertMachineUsable,
-  disksFor,
-  findSnapshot,
-  type Machine,
-  type MachineDisk,
-  type NamedDisk,
-} from './machine.ts';
+import { findSnapshot } from './find-snapshot.ts';
+import { assertMachineUsable, disksFor, type Machine, type MachineDisk, type NamedDisk } from './machine.ts';
 import { openMachine } from './open-machine.ts';
 
 export interface SourceDisk {

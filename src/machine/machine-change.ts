@@ -1,7 +1,7 @@
 // A change of a machine's files, from looking at it to having it done: interrupted work is settled first, everything is
 // planned from what is then there, and one change set carries it out. Rule: a dry run writes nothing at all.
 import { posix } from 'node:path';
-import { usageError, VmdkError } from '../core/errors.ts';
+import { usageError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
 import { emptyVmsd } from '../format/edit-vmsd.ts';
 import { editDictionary } from '../format/edit-dictionary.ts';
@@ -14,6 +14,7 @@ import { withLocks } from '../operations/with-locks.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
+import { assertUidsDiffer } from './find-snapshot.ts';
 import { assertMachineUsable, isMachinePath, type Machine } from './machine.ts';
 import { openMachine } from './open-machine.ts';
 import type { NamedSnapshot, SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
@@ -100,16 +101,7 @@ export function emptyPlan(
 export function assertChangeable(machine: Machine, verb: string, force: boolean): void {
   const accept = force ? (['vtpm', 'unclean'] as const) : (['vtpm'] as const);
   assertMachineUsable(machine, { verb, changes: true, accept });
-  const uids = machine.snapshots.snapshots.map(({ uid }) => uid);
-  const twice = uids.find((uid, index) => uids.indexOf(uid) !== index);
-  if (twice === undefined) return;
-  throw new VmdkError('corrupt', 'duplicate-uid', 'two snapshots cannot be told from each other', {
-    path: machine.vmsdPath,
-    field: 'uid',
-    found: `${twice}, more than once`,
-    expected: 'a uid of its own for each snapshot',
-    hint: 'Mend the .vmsd by hand: give one of them a number above snapshot.lastUID, and adapt the parents.',
-  });
+  assertUidsDiffer(machine);
 }
 
 /** Carries the plan out, unless it is only to be told, and tells it. */

@@ -4,7 +4,6 @@ import { posix } from 'node:path';
 import { VmdkError, type ErrorContext } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import type { Dictionary } from '../format/dictionary.ts';
-import { showText } from '../format/plain-text.ts';
 import type { Snapshot, SnapshotDatabase } from '../format/vmsd.ts';
 import type { VmxDevice, VmxReading } from '../format/vmx.ts';
 import type { LockFinding } from '../storage/lock-state.ts';
@@ -138,42 +137,6 @@ export function assertMachineUsable(machine: Machine, purpose: MachinePurpose): 
   if (purpose.snapshot === undefined || purpose.changes === true) assertAtRest(machine, purpose);
   for (const disk of purpose.disks ?? disksFor(machine, purpose.snapshot))
     assertDiskUsable(machine, disk, purpose);
-}
-
-/**
- * The snapshot with this name or uid; `uid:3` is always the uid.
- * @throws VmdkError `snapshot-missing`, which lists what there is; `snapshot-ambiguous`, which lists the uids.
- */
-export function findSnapshot(machine: Machine, nameOrUid: string): Snapshot {
-  const { snapshots } = machine.snapshots;
-  const explicit = /^uid:(\d+)$/i.exec(nameOrUid)?.[1];
-  const named =
-    explicit === undefined ? snapshots.filter(({ displayName }) => displayName === nameOrUid) : [];
-  const numbered = snapshots.filter(({ uid }) => String(uid) === (explicit ?? nameOrUid));
-  const fitting = [...new Set([...named, ...numbered])];
-  if (fitting.length === 1) return fitting[0]!;
-  const path = machine.vmsdPath;
-  const shown = (list: readonly Snapshot[]): string =>
-    list.map(({ uid, displayName }) => `uid:${uid} "${showText(displayName)}"`).join(', ');
-  if (fitting.length > 1) {
-    throw new VmdkError(
-      'usage',
-      'snapshot-ambiguous',
-      `more than one snapshot is meant by "${showText(nameOrUid)}"`,
-      {
-        path,
-        found: shown(fitting),
-        expected: 'one snapshot',
-        hint: 'Name it by its uid, as in uid:3.',
-      },
-    );
-  }
-  throw new VmdkError('missing', 'snapshot-missing', 'the machine has no such snapshot', {
-    path,
-    found: snapshots.length === 0 ? 'no snapshots' : shown(snapshots),
-    expected: `"${showText(nameOrUid)}"`,
-    hint: 'Names are compared exactly; a uid can be given as uid:3.',
-  });
 }
 
 /**

@@ -1,9 +1,9 @@
 // Which point of a machine is meant: the running one, or a snapshot by name, uid, index or time. Rule: a time is answered
 // by the last state that is recorded at or before it, and the answer says what lies around it.
 import { VmdkError } from '../core/errors.ts';
-import { showText } from '../format/plain-text.ts';
 import type { Snapshot } from '../format/vmsd.ts';
-import { findSnapshot, type Machine } from './machine.ts';
+import { assertUidsDiffer, findSnapshot, onlyOne, snapshotShown } from './find-snapshot.ts';
+import type { Machine } from './machine.ts';
 
 export interface MachinePoint {
   /** Undefined for the running point. */
@@ -17,8 +17,8 @@ const TIME = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?)(Z|[+-
 /**
  * `running`; a snapshot's name, `uid:3` or 3, `index:0` (its place in the .vmsd), or a time with its zone
  * (`2022-11-28T15:00Z`, `2022-11-28 16:00+01:00`). A snapshot that is called so goes before everything else.
- * @throws VmdkError `snapshot-missing`, `snapshot-ambiguous`, `nothing-so-early`, each with what there is; `usage` for a
- * time without a zone.
+ * @throws VmdkError `snapshot-missing`, `snapshot-ambiguous`, `nothing-so-early`, each with what there is; `duplicate-uid`; `usage`
+ * for a time without a zone.
  */
 export function findPoint(machine: Machine, at: string): MachinePoint {
   const { snapshots } = machine.snapshots;
@@ -32,14 +32,13 @@ export function findPoint(machine: Machine, at: string): MachinePoint {
   return { snapshot: findSnapshot(machine, at) };
 }
 
-/** `uid:2 "patched" of 2026-03-02T12:00:00.000Z` */
-export function snapshotShown({ uid, displayName, createdAt }: Snapshot): string {
-  return `uid:${uid} "${showText(displayName)}"${createdAt === undefined ? '' : ` of ${createdAt}`}`;
-}
-
-function snapshotOfIndex({ snapshots, vmsdPath }: Machine, wanted: number): Snapshot {
+function snapshotOfIndex(machine: Machine, wanted: number): Snapshot {
+  const { snapshots, vmsdPath } = machine;
   const found = snapshots.snapshots.find(({ index }) => index === wanted);
-  if (found !== undefined) return found;
+  if (found !== undefined) {
+    assertUidsDiffer(machine, found.uid);
+    return found;
+  }
   throw new VmdkError('missing', 'snapshot-missing', 'the machine has no such snapshot', {
     path: vmsdPath,
     found: listed(
@@ -50,7 +49,8 @@ function snapshotOfIndex({ snapshots, vmsdPath }: Machine, wanted: number): Snap
   });
 }
 
-function lastBefore({ snapshots, vmsdPath }: Machine, micros: bigint, at: string): MachinePoint {
+function lastBefore(machine: Machine, micros: bigint, at: string): MachinePoint {
+  const { snapshots, vmsdPath } = machine;
   const dated = snapshots.snapshots
     .filter((each) => each.createdMicros !== undefined && each.createdMicros > 0n)
     .sort((a, b) => (a.createdMicros! < b.createdMicros! ? -1 : 1));
@@ -65,20 +65,13 @@ function lastBefore({ snapshots, vmsdPath }: Machine, micros: bigint, at: string
     });
   }
   const twins = before.filter(({ createdMicros }) => createdMicros === last.createdMicros);
-  if (twins.length > 1) {
-    throw new VmdkError('usage', 'snapshot-ambiguous', 'several snapshots have the same time', {
-      path: vmsdPath,
-      found: listed(twins.map(snapshotShown)),
-      expected: 'one snapshot',
-      hint: 'Name it by its uid, as in uid:3.',
-    });
-  }
+  const snapshot = onlyOne(machine, twins, `several snapshots are the last by ${at}: they have one time`);
   const next = dated.find(({ createdMicros }) => createdMicros! > micros);
   const after =
     next === undefined
       ? 'no snapshot is later; what was written since is in the running point (--at running)'
       : `the next is ${snapshotShown(next)}`;
-  return { snapshot: last, note: `${at}: answered by snapshot ${snapshotShown(last)}; ${after}` };
+  return { snapshot, note: `${at}: answered by snapshot ${snapshotShown(snapshot)}; ${after}` };
 }
 
 function microsOf(at: string, [, day, clock, zone]: RegExpExecArray): bigint {

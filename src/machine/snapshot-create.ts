@@ -37,9 +37,7 @@ export async function createSnapshot(
   }
   assertChangeable(machine, 'snapshot', options.force === true);
   const uid = lastUid + 1;
-  if (snapshots.some(({ displayName }) => displayName === name)) {
-    notes.push(`another snapshot is called ${JSON.stringify(name)} too: from now on name both by uid`);
-  }
+  if (snapshots.some(({ displayName }) => displayName === name)) notes.push(nameTwiceNote(name));
   const frozen: { node: string; fileName: string }[] = [];
   const reserved = new ReservedNames(plan);
   for (const disk of machine.disks) {
@@ -77,6 +75,10 @@ export function assertSnapshotName(name: string): void {
       expected: `at most ${LONGEST_NAME}`,
     });
   }
+}
+
+export function nameTwiceNote(name: string): string {
+  return `another snapshot is called ${JSON.stringify(name)} too: from now on name both by uid`;
 }
 
 function stemOf({ path }: Machine): string {

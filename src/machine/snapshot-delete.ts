@@ -22,7 +22,8 @@ import {
   type ChangePlan,
 } from './machine-change.ts';
 import { openMachineTree, type MachineTree } from './machine-tree.ts';
-import { findSnapshot, type Machine } from './machine.ts';
+import { findSnapshot } from './find-snapshot.ts';
+import type { Machine } from './machine.ts';
 import { nameFew } from './name-few.ts';
 import type { SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
 

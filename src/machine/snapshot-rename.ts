@@ -2,8 +2,8 @@
 import { usageError } from '../core/errors.ts';
 import { renameSnapshot as renamed } from '../format/edit-vmsd.ts';
 import { assertChangeable, beginChange, finishChange, vmsdOf } from './machine-change.ts';
-import { findSnapshot } from './machine.ts';
-import { assertSnapshotName } from './snapshot-create.ts';
+import { findSnapshot } from './find-snapshot.ts';
+import { assertSnapshotName, nameTwiceNote } from './snapshot-create.ts';
 import type { SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
 
 export interface RenameRequest {
@@ -31,6 +31,9 @@ export async function renameSnapshot(
   if (plan.done) return finishChange(plan, options);
   const { uid, displayName } = findSnapshot(plan.machine, snapshot);
   assertChangeable(plan.machine, 'change the snapshots of', options.force === true);
+  const { snapshots } = plan.machine.snapshots;
+  if (name !== undefined && snapshots.some((other) => other.uid !== uid && other.displayName === name))
+    plan.notes.push(nameTwiceNote(name));
   plan.vmsd = renamed(vmsdOf(plan), uid, { displayName: name, description });
   plan.snapshots.push({ uid, name: name ?? displayName });
   return finishChange(plan, options);

@@ -13,7 +13,8 @@ import { dropLink } from './drop-link.ts';
 import { addDelta, ReservedNames } from './fork-disks.ts';
 import { keptText, openMachineTree } from './machine-tree.ts';
 import { assertChangeable, beginChange, finishChange, vmsdOf, type ChangePlan } from './machine-change.ts';
-import { findSnapshot, type Machine, type MachineDisk, type NamedDisk } from './machine.ts';
+import { findSnapshot } from './find-snapshot.ts';
+import type { Machine, MachineDisk, NamedDisk } from './machine.ts';
 import type { TreeLink } from './link-tree.ts';
 import type { SnapshotOptions, SnapshotReport } from './snapshot-types.ts';
 

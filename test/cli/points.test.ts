@@ -52,6 +52,17 @@ describe('--at', () => {
     });
   });
 
+  it('chooses none of two links that have one name', async () => {
+    const [clones, name] = [join(root, 'clones'), 'single.vmdk'];
+    await vmdkit(['clone', single.diskAt(1, 'scsi0:0'), '--into', clones, '--name', 'single']);
+    const clone = join(clones, name);
+    const { code, stderr } = await cat(clone, '--at', name);
+    expect({ code, stderr }).toEqual({
+      code: 2,
+      stderr: `vmdkit: several links are called "single.vmdk": found ${clone}, ${single.diskAt(1, 'scsi0:0')}, expected one link\n  Name the file of the one that is meant in place of the disk, without --at: every link can be read by itself.\n`,
+    });
+  });
+
   it('wants to know which disk, and takes it by its place', async () => {
     const { stderr, code } = await cat(golden.vmxPath, '--at', 'patched');
     expect(code).toBe(2);

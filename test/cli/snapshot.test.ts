@@ -208,6 +208,7 @@ describe('vmdkit snapshot', () => {
     [['create', 'x', '--children'], '--children does not go with snapshot create'],
     [['rename', '1'], 'rename needs a new name, or a description'],
     [['create', ' '], 'a snapshot needs a name'],
+    [['delete', ''], 'snapshot delete needs the NAME or UID of a snapshot, not an empty word'],
   ])('tells of bad usage: %j', async (args, message) => {
     const { stdout, stderr, code } = await snapshot(...args);
     expect({ stdout, code }).toEqual({ stdout: '', code: 2 });
@@ -220,5 +221,43 @@ describe('vmdkit snapshot', () => {
     expect(stderr).toContain(
       'found uid:1 "installed", uid:2 "patched", uid:3 "experiment", expected "Patched"',
     );
+  });
+
+  it('chooses none of two that have one name, whoever asks, and says how to tell them apart', async () => {
+    expect(await snapshot('rename', 'experiment', 'patched')).toMatchObject({
+      code: 0,
+      stderr: expect.stringContaining(
+        'another snapshot is called "patched" too: from now on name both by uid',
+      ),
+    });
+    const vmsd = () => readFile(join(cwd, 'golden/golden.vmsd'), 'utf8');
+    const [before, names] = [await vmsd(), await files()];
+    for (const args of [
+      ['snapshot', VM, 'revert', 'patched', '--force'],
+      ['snapshot', VM, 'delete', 'patched', '--children'],
+      ['snapshot', VM, 'rename', 'patched', 'other'],
+      ['clone', VM, '--into', '.', '--snapshot', 'patched'],
+      ['info', VM, '--at', 'patched'],
+      ['cat', VM, '--at', 'patched', '--disk', 'scsi0:0'],
+      ['hash', 'golden/golden.vmdk', '--at', 'patched'],
+      ['timeline', VM, '--at', 'patched'],
+      ['diff', VM, '--at', 'installed', '--at', 'patched'],
+    ]) {
+      const { stdout, stderr, code } = await vmdkit(args, { cwd });
+      expect({ stdout: stdout.toString(), code, stderr }, args.join(' ')).toEqual({
+        stdout: '',
+        code: 2,
+        stderr: [
+          `vmdkit: ${join(cwd, 'golden/golden.vmsd')}: more than one snapshot is meant by "patched": found uid:2 "patched", uid:3 "patched", expected one snapshot`,
+          '  uid:2 "patched" of 2026-03-02T12:00:00.000Z, below uid:1 "installed", with none below it',
+          '  uid:3 "patched" of 2026-03-03T12:00:00.000Z, below uid:1 "installed", with none below it, the one that the machine goes on from',
+          '  Name the one that is meant by its uid, as in uid:2.',
+          '',
+        ].join('\n'),
+      });
+    }
+    expect([await vmsd(), await files()]).toEqual([before, names]);
+    expect((await snapshot('delete', 'uid:2')).code).toBe(0);
+    expect(await vmsd()).toContain('snapshot1.uid = "3"\r\nsnapshot1.parent = "1"\r\n');
   });
 });

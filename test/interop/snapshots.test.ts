@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { cp, mkdir } from 'node:fs/promises';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import { disksAt, findSnapshot } from '../../src/machine/machine.ts';
+import { findSnapshot } from '../../src/machine/find-snapshot.ts';
+import { disksAt } from '../../src/machine/machine.ts';
 import { openMachine } from '../../src/machine/open-machine.ts';
 import { createSnapshot } from '../../src/machine/snapshot-create.ts';
 import { deleteSnapshot } from '../../src/machine/snapshot-delete.ts';

@@ -3,7 +3,7 @@ import { posix } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { parseDictionary } from '../../src/format/dictionary.ts';
 import { readSnapshotDatabase } from '../../src/format/vmsd.ts';
-import { findSnapshot } from '../../src/machine/machine.ts';
+import { findSnapshot } from '../../src/machine/find-snapshot.ts';
 import { openMachine } from '../../src/machine/open-machine.ts';
 import { planMachineClones } from '../../src/machine/plan-machine-clones.ts';
 import { filesBelow } from '../support/clone-bench.ts';

@@ -6,10 +6,10 @@ import { parseDictionary, printDictionary } from '../../src/format/dictionary.ts
 import { editDictionary } from '../../src/format/edit-dictionary.ts';
 import { setCurrent } from '../../src/format/edit-vmsd.ts';
 import { chainLimit, limitsOf } from '../../src/machine/limits.ts';
+import { findSnapshot } from '../../src/machine/find-snapshot.ts';
 import {
   assertMachineUsable,
   disksAt,
-  findSnapshot,
   type Machine,
   type MachinePurpose,
 } from '../../src/machine/machine.ts';

@@ -1,6 +1,7 @@
 // A whole machine as openMachine sees it: what is there, what is missing, and what is refused.
 import { describe, expect, it } from 'vitest';
-import { assertMachineUsable, disksAt, findSnapshot } from '../../src/machine/machine.ts';
+import { findSnapshot } from '../../src/machine/find-snapshot.ts';
+import { assertMachineUsable, disksAt } from '../../src/machine/machine.ts';
 import { openMachine } from '../../src/machine/open-machine.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';

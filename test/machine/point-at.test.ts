@@ -78,4 +78,16 @@ describe('findPoint', () => {
     const of = { ...machine, snapshots: { ...machine.snapshots, snapshots: called } };
     expect(findPoint(of, '2026-03-02').snapshot?.uid).toBe(9);
   });
+
+  it('gives no disks of a snapshot whose uid another has as well, by whatever it is named', () => {
+    const [first, second, third] = machine.snapshots.snapshots;
+    const twins = [first!, second!, { ...third!, uid: 2 }];
+    const of = { ...machine, snapshots: { ...machine.snapshots, snapshots: twins } };
+    for (const at of ['patched', 'experiment', 'uid:2', '2', 'index:1', 'index:2', '2026-03-05T00:00Z'])
+      expect(refusal(at, of).code, at).toBe('duplicate-uid');
+    expect(refusal('2', of).message).toContain(
+      '2, more than once: snapshot1 "patched", snapshot2 "experiment", expected a uid of its own for each snapshot\n  snapshot1 is on golden-000001.vmdk\n  snapshot2 is on golden-000002.vmdk\n  To read one, name its disk.',
+    );
+    expect(findPoint(of, 'installed').snapshot?.uid).toBe(1);
+  });
 });

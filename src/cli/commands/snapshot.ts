@@ -121,8 +121,12 @@ function change(
 
 function wordOf(args: Arguments, action: Action, what = 'the NAME or UID of a snapshot'): string {
   const word = args.optionalOperand('SNAPSHOT');
-  if (word !== undefined) return word;
-  throw usageError(`snapshot ${action} needs ${what}`, 'vmdkit snapshot VM list shows what there is.');
+  if (word !== undefined && word !== '') return word;
+  const found = word === '' ? ', not an empty word' : '';
+  throw usageError(
+    `snapshot ${action} needs ${what}${found}`,
+    'vmdkit snapshot VM list shows what there is.',
+  );
 }
 
 async function list(args: Arguments, options: SnapshotOptions, context: CommandContext): Promise<number> {

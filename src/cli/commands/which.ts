@@ -73,7 +73,7 @@ async function textOf(
   byte: number,
   times: ReadonlyMap<string, LinkTimes>,
 ): Promise<string[]> {
-  const { snapshotShown } = await import('../../machine/point-at.ts');
+  const { snapshotShown } = await import('../../machine/find-snapshot.ts');
   const { inColumns } = await import('../columns.ts');
   const said = (link: LinkSector): string => {
     const { frozenBy, begunBy, running = false } = times.get(link.identity) ?? {};
