@@ -1,9 +1,10 @@
 // Copies contents into something that takes whole grains in ascending order: a new disk. Reads run ahead, several at a
 // time; what is handed over keeps the guest's order. Rule: zeros are not handed over, nor what a disk below has already.
-import { allocateRoom } from '../core/room.ts';
+import { after, allOf, DONE } from '../core/settled.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { roundDown, roundUp, SECTOR_BYTES } from '../core/units.ts';
 import { walkRuns, wholeOf } from './read-runs.ts';
+import { Rooms } from './rooms.ts';
 import { eachDifference } from './same-runs.ts';
 import { sectorRange, type SectorRange } from './sector-range.ts';
 import type { SectorSource } from './sector-source.ts';
@@ -43,7 +44,7 @@ export async function copyGrains(
   const total = onProgress === undefined ? 0 : await countSectors(source, below);
   let done = 0;
   let written = 0;
-  const takeOver = async (range: SectorRange, data: Buffer, under: Buffer | undefined): Promise<void> => {
+  const takeOver = (range: SectorRange, data: Buffer, under: Buffer | undefined): Promise<void> => {
     const handed: Promise<void>[] = [];
     const grainBytes = grainSize * SECTOR_BYTES;
     eachStretch(data, under, grainBytes, (start, end, zero) => {
@@ -52,19 +53,37 @@ export async function copyGrains(
       else handed.push(taker.write(sector, data.subarray(start, end)));
       if (!zero) written += end - start;
     });
-    await allOf(handed);
-    done += data.length;
-    onProgress?.({ phase: 'copying', done: Math.min(done, total), total, unit: 'bytes' });
+    return after(allOf(handed), () => {
+      done += data.length;
+      onProgress?.({ phase: 'copying', done: Math.min(done, total), total, unit: 'bytes' });
+      return DONE;
+    });
   };
-  await inOrder(chunks(source, below, grainSize, most), most * SECTOR_BYTES, options, async (range, turn) => {
-    const data = turn.room.subarray(0, range.count * SECTOR_BYTES);
-    const under = below === undefined ? undefined : turn.otherRoom().subarray(0, data.length);
-    await allOf([source.read(range, data), ...(under === undefined ? [] : [below!.read(range, under)])]);
-    await turn.come();
-    const handing = takeOver(range, data, under);
-    turn.pass();
-    await handing;
-  });
+  /** Resolves once all that came before has begun to be handed over. */
+  let turn = DONE;
+  const copyChunk = (range: SectorRange, room: Buffer): Promise<void> => {
+    const length = range.count * SECTOR_BYTES;
+    const data = room.subarray(0, length);
+    const under = below === undefined ? undefined : room.subarray(length, 2 * length);
+    const reads = [source.read(range, data), ...(under === undefined ? [] : [below!.read(range, under)])];
+    let handing = DONE;
+    turn = after(allOf([...reads, turn]), () => {
+      handing = takeOver(range, data, under);
+      return DONE;
+    });
+    return after(turn, () => handing);
+  };
+  const rooms = new Rooms(CHUNKS_IN_FLIGHT, most * SECTOR_BYTES * (below === undefined ? 1 : 2));
+  try {
+    for await (const range of chunks(source, below, grainSize, most)) {
+      throwIfAborted(options);
+      const room = rooms.free ?? (await rooms.nextFree());
+      rooms.use(room, () => copyChunk(range, room));
+    }
+  } finally {
+    await rooms.ended();
+  }
+  rooms.assertNoneFailed();
   return written;
 }
 
@@ -148,63 +167,4 @@ async function countSectors(source: SectorSource, below: SectorSource | undefine
     for (let index = 0; index < wanted.length; index += 2) sectors += wanted[index + 1]! - wanted[index]!;
   }
   return sectors * SECTOR_BYTES;
-}
-
-interface Turn {
-  readonly room: Buffer;
-  otherRoom(): Buffer;
-  /** Resolves once all that came before has passed its turn on. */
-  come(): Promise<void>;
-  pass(): void;
-}
-
-/** Runs `work` over what comes, a few at a time, each told when it is its turn; the first failure ends all. */
-async function inOrder(
-  items: AsyncGenerator<SectorRange>,
-  roomBytes: number,
-  task: TaskOptions,
-  work: (item: SectorRange, turn: Turn) => Promise<void>,
-): Promise<void> {
-  let failed = false;
-  let last: Promise<void> = Promise.resolve();
-  const lane = async (): Promise<void> => {
-    const room = allocateRoom(roomBytes);
-    let other: Buffer | undefined;
-    const otherRoom = (): Buffer => (other ??= allocateRoom(roomBytes));
-    while (!failed) {
-      const next = await items.next();
-      if (next.done === true) return;
-      const before = last;
-      let pass = (): void => {};
-      last = new Promise((resolve) => (pass = resolve));
-      const come = async (): Promise<void> => {
-        await before;
-        if (failed) throw new StoppedError();
-      };
-      try {
-        throwIfAborted(task);
-        await work(next.value, { room, otherRoom, come, pass });
-      } catch (error) {
-        failed = true;
-        throw error;
-      } finally {
-        pass();
-      }
-    }
-  };
-  const outcomes = await Promise.allSettled(Array.from({ length: CHUNKS_IN_FLIGHT }, lane));
-  await items.return(undefined);
-  const failures = outcomes.flatMap((each) => (each.status === 'rejected' ? [each.reason as unknown] : []));
-  const first = failures.find((reason) => !(reason instanceof StoppedError));
-  if (first !== undefined) throw first;
-}
-
-/** Work given up because other work failed. */
-class StoppedError extends Error {}
-
-/** Waits for all, also when one fails: until then their memory is in use. */
-async function allOf(work: readonly Promise<void>[]): Promise<void> {
-  if (work.length === 1) return work[0];
-  const outcomes = await Promise.allSettled(work);
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
 }

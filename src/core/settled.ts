@@ -28,3 +28,15 @@ async function goOn<T>(
   await doing;
   for (let index = next; index < items.length; index++) await work(items[index]!);
 }
+
+/** Resolves once all have ended, also when one has failed: until then their memory is in use. Fails as the first that did. */
+export function allOf(work: readonly Promise<void>[]): Promise<void> {
+  const waited = work.filter((each) => each !== DONE);
+  if (waited.length === 0) return DONE;
+  return waited.length === 1 ? waited[0]! : settle(waited);
+}
+
+async function settle(work: readonly Promise<void>[]): Promise<void> {
+  const outcomes = await Promise.allSettled(work);
+  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+}

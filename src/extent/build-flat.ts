@@ -1,5 +1,6 @@
 // A new flat extent: sector s stands at sector s. Where nothing is written there are holes, or zeros when the space is
 // to be taken.
+import { after, DONE } from '../core/settled.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { WritableFile } from '../storage/file-store.ts';
 import type { ExtentBuilder } from './extent-builder.ts';
@@ -18,12 +19,12 @@ export function buildFlat(file: WritableFile, sectors: number, fill: boolean): E
   };
   return {
     grainSize: GRAIN,
-    async write(start, data) {
+    write(start, data) {
       const at = start * SECTOR_BYTES;
       const from = filled;
       filled = at + data.length;
-      if (fill && from < at) await fillTo(from, at);
-      await file.write(data, at);
+      const before = fill && from < at ? fillTo(from, at) : DONE;
+      return after(before, () => file.write(data, at));
     },
     hide: (start, count) => fillTo(start * SECTOR_BYTES, (start + count) * SECTOR_BYTES),
     async finish() {

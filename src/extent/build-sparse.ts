@@ -1,4 +1,5 @@
 // A new hosted sparse extent: grains one after the other behind the tables, both copies of the tables equal.
+import { allOf } from '../core/settled.ts';
 import { roundUp, SECTOR_BYTES } from '../core/units.ts';
 import { encodeSparseHeader, SPARSE_FLAGS, ZERO_GRAIN } from '../format/sparse-header.ts';
 import {
@@ -34,16 +35,16 @@ export function buildSparse(
   };
   return {
     grainSize,
-    async write(start, data) {
+    write(start, data) {
       const sectors = data.length / SECTOR_BYTES;
       const at = next;
       next += roundUp(sectors, grainSize);
       const pages = enter(start, sectors, (grain) => at + grain * grainSize);
-      await Promise.all([file.write(data, at * SECTOR_BYTES), ...pages]);
+      return allOf([file.write(data, at * SECTOR_BYTES), ...pages]);
     },
-    async hide(start, count) {
+    hide(start, count) {
       zeroGrains = true;
-      await Promise.all(enter(start, count, () => ZERO_GRAIN));
+      return allOf(enter(start, count, () => ZERO_GRAIN));
     },
     async finish() {
       await table.flush();

@@ -1,6 +1,6 @@
 // What has been done already is not waited for; all else is, in order, and fails as any promise does.
 import { describe, expect, it } from 'vitest';
-import { after, DONE, eachInTurn } from '../../src/core/settled.ts';
+import { after, allOf, DONE, eachInTurn } from '../../src/core/settled.ts';
 
 describe('work that may be over already', () => {
   it('goes on at once after what is done, and after the rest once it is', async () => {
@@ -56,5 +56,25 @@ describe('work that may be over already', () => {
     });
     await expect(failing).rejects.toThrow('no more');
     expect(seen).toEqual([1, 2]);
+  });
+
+  it('waits for all of several, whether one fails or not, and not at all where all are done', async () => {
+    expect(allOf([])).toBe(DONE);
+    expect(allOf([DONE, DONE])).toBe(DONE);
+    let over = 0;
+    const later = (error?: Error): Promise<void> =>
+      new Promise((resolve, reject) => {
+        setImmediate(() => {
+          over++;
+          if (error === undefined) resolve();
+          else reject(error);
+        });
+      });
+    await allOf([DONE, later(), later()]);
+    expect(over).toBe(2);
+    await expect(
+      allOf([Promise.reject(new Error('first')), later(), later(new Error('last'))]),
+    ).rejects.toThrow('first');
+    expect(over).toBe(4);
   });
 });
