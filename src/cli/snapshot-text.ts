@@ -55,7 +55,8 @@ export function keptLines({ kept, 'dry-run': dryRun }: SnapshotReport): string[]
 /** `golden.vmx: took snapshot 4 "before the upgrade": 3 disks` */
 export function summaryText(report: SnapshotReport): string {
   const names = report.snapshots.map(({ uid, name }) => `${uid} "${showText(name)}"`).join(', ');
-  const idle = names === '' && report.merged.length === 0;
+  const { merged, removed, changed } = report;
+  const idle = names === '' && merged.length + removed.length + changed.length === 0;
   return `${shownPath(report.machine)}: ${idle ? 'nothing was left to do' : doneText(report, names)}`;
 }
 

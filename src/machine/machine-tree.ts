@@ -3,7 +3,12 @@
 import { posix } from 'node:path';
 import { throwIfAborted } from '../core/task.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
-import type { KeptPlan, PlanLink } from './consolidation-plan.ts';
+import {
+  planConsolidation,
+  type ConsolidationPlan,
+  type KeptPlan,
+  type PlanLink,
+} from './consolidation-plan.ts';
 import { isNumberedName } from './delta-names.ts';
 import { openLinkTree, type LinkTree } from './link-tree.ts';
 import type { ChangePlan } from './machine-change.ts';
@@ -64,6 +69,22 @@ export async function openMachineTree(
     ]),
   );
   return { ...tree, planLinks, points };
+}
+
+/** What becomes of the links that no point names, whyever that is. */
+export function planLeftovers({ planLinks, points }: MachineTree): ConsolidationPlan {
+  const unnamed = [...planLinks.values()].filter(({ id, own }) => own && !points.has(id));
+  return planConsolidation(
+    planLinks,
+    points,
+    unnamed.map(({ id }) => id),
+  );
+}
+
+/** Disks and machines of others for whose sake links stay. */
+export function neededBy({ planLinks }: MachineTree, { kept }: ConsolidationPlan): string[] {
+  const needed = kept.filter(({ reason }) => reason === 'strangers');
+  return [...new Set(needed.flatMap(({ id, because }) => planLinks.get(because ?? id)!.strangers))];
 }
 
 /** Why a link stays, for people. */

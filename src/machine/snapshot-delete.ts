@@ -21,7 +21,7 @@ import {
   vmsdOf,
   type ChangePlan,
 } from './machine-change.ts';
-import { openMachineTree, type MachineTree } from './machine-tree.ts';
+import { neededBy, openMachineTree, planLeftovers, type MachineTree } from './machine-tree.ts';
 import { findSnapshot } from './find-snapshot.ts';
 import type { Machine } from './machine.ts';
 import { nameFew } from './name-few.ts';
@@ -61,7 +61,7 @@ export async function deleteSnapshot(
   }
   for (const { uid } of going.toReversed()) plan.vmsd = removeSnapshot(vmsdOf(plan), uid);
   if (options.keepDisks === true) {
-    leaveDisks(plan);
+    await leaveDisks(plan, going, options);
     await dropMemory(plan, going);
     return finishChange(plan, options);
   }
@@ -121,10 +121,50 @@ function withDescendants({ snapshots }: Machine, target: Snapshot): Snapshot[] {
   return found;
 }
 
-/** VMware's own mark for deltas that no snapshot stands for any more. */
-function leaveDisks(plan: ChangePlan): void {
-  plan.vmsd = editDictionary(vmsdOf(plan), { 'snapshot.needConsolidate': 'TRUE' });
-  plan.notes.push('all disks stay as they are: the machine needs to be consolidated');
+/**
+ * VMware's own mark for deltas that no snapshot stands for any more. It takes that for a demand, and does not know who else
+ * stands on them: then it is not set.
+ */
+async function leaveDisks(
+  plan: ChangePlan,
+  going: readonly Snapshot[],
+  options: DeleteSnapshotOptions,
+): Promise<void> {
+  const others = await whoWouldBreak(plan, going, options);
+  if (others.length === 0) {
+    plan.vmsd = editDictionary(vmsdOf(plan), { 'snapshot.needConsolidate': 'TRUE' });
+    plan.notes.push('all disks stay as they are: the machine needs to be consolidated');
+    return;
+  }
+  const who = nameFew(others.map(showText));
+  plan.notes.push(
+    `all disks stay as they are; VMware is not asked to consolidate the machine (snapshot.needConsolidate), since that would break what stands on them: ${who}`,
+  );
+}
+
+/** Nobody where the disks cannot be read that would tell. */
+async function whoWouldBreak(
+  plan: ChangePlan,
+  going: readonly Snapshot[],
+  options: DeleteSnapshotOptions,
+): Promise<string[]> {
+  try {
+    const tree = await openTree(plan, going, options);
+    return neededBy(tree, planLeftovers(tree));
+  } catch (error) {
+    if (isVmdkError(error)) return [];
+    throw error;
+  }
+}
+
+/** With the snapshots gone. */
+function openTree(
+  plan: ChangePlan,
+  going: readonly Snapshot[],
+  options: DeleteSnapshotOptions,
+): Promise<MachineTree> {
+  const without = new Set(going.map(({ uid }) => uid));
+  return openMachineTree(plan, { running: plan.machine.disks, without }, options);
 }
 
 async function planDrop(
@@ -133,8 +173,7 @@ async function planDrop(
   options: DeleteSnapshotOptions,
 ): Promise<Drop> {
   const { machine } = plan;
-  const without = new Set(going.map(({ uid }) => uid));
-  const tree = await openMachineTree(plan, { running: machine.disks, without }, options);
+  const tree = await openTree(plan, going, options);
   const doomed = going.flatMap(({ uid }) =>
     (machine.snapshotDisks.get(uid) ?? []).map(({ path }) => tree.idOf.get(path!)!),
   );

@@ -249,6 +249,54 @@ describe('a frozen disk', () => {
     ]);
     expect((await readDisk(store, clone)).equals(contents)).toBe(true);
   });
+
+  it('is no reason to ask VMware to consolidate, which would break the clones; when they are gone, it is merged', async () => {
+    const path = '/ds/one/one.vmx';
+    const [vmx, fs] = [path, store];
+    await buildMachine(store, '/ds/one', { name: 'one', nodes: ['sata0:1'], snapshots: false });
+    const marked = async () => (await machineNow(vmx)).snapshots.needConsolidate;
+    const mark = async () => {
+      const { vmsd, vmsdPath } = await machineNow(vmx);
+      const text = editDictionary(vmsd!, { 'snapshot.needConsolidate': 'TRUE' });
+      await store.replace(vmsdPath, printDictionary(text));
+    };
+    await createSnapshot(vmx, { name: 's' }, { fs });
+    await clonedMachines({ machine: vmx, into: '/ds', count: 1, template: 'c', freeze: true }, { fs });
+    const clone = disksAt(await machineNow('/ds/c/c.vmx'))[0]!.path;
+    const contents = await readDisk(store, clone);
+    await createSnapshot(vmx, { name: 't' }, { fs });
+
+    const deleted = await deleteSnapshot(vmx, 's', { fs, keepDisks: true });
+    expect(deleted.notes).toEqual([
+      `all disks stay as they are; VMware is not asked to consolidate the machine (snapshot.needConsolidate), since that would break what stands on them: ${clone}`,
+    ]);
+    expect(await marked()).toBe(false);
+
+    // As VMware would leave it: what can be merged is, the rest is needed, and the mark goes.
+    await deleteSnapshot(vmx, 't', { fs, keepDisks: true });
+    await mark();
+    const dry = await consolidateSnapshots(vmx, { fs, dryRun: true });
+    const done = await consolidateSnapshots(vmx, { fs });
+    for (const { merged, kept, notes } of [dry, done]) {
+      expect(merged.map(({ from }) => from)).toEqual([['/ds/one/one-000002.vmdk']]);
+      expect(kept.map(({ path, reason }) => [posix.basename(path), reason.split(':')[0]])).toEqual([
+        ['one-000001.vmdk', 'others stand on it'],
+        ['one.vmdk', 'others stand on /ds/one/one-000001.vmdk, which would go'],
+      ]);
+      expect(notes).toEqual([
+        expect.stringMatching(/^what is left over stays for those who stand on it, .* again$/),
+      ]);
+    }
+    expect(await marked()).toBe(false);
+    expect((await readDisk(store, clone)).equals(contents)).toBe(true);
+    expect(await consolidateSnapshots(vmx, { fs })).toMatchObject({ merged: [], changed: [], notes: [] });
+
+    for (const name of await store.list('/ds/c')) await store.remove(`/ds/c/${name}`);
+    const last = await consolidateSnapshots(vmx, { fs });
+    expect([last.kept, last.notes]).toEqual([[], []]);
+    expect((await machineNow(vmx)).disks[0]!.links).toHaveLength(1);
+    expect((await readDisk(store, disksAt(await machineNow(vmx))[0]!.path)).equals(contents)).toBe(true);
+  });
 });
 
 describe('every change refuses', () => {
