@@ -9,11 +9,11 @@ import { composeDescriptor, type NewExtent } from '../format/compose-descriptor.
 import { longContentIdFor, newCid } from '../format/content-id.ts';
 import { CowdHeaderStruct, parseCowdHeader } from '../format/cowd-header.ts';
 import type { CreateType } from '../format/descriptor.ts';
-import { detectFileKind } from '../format/file-kind.ts';
+import { detectFileKind, type FileKind } from '../format/file-kind.ts';
 import { classifyFileName, descriptorCandidatesFor } from '../format/file-names.ts';
 import { geometryFor } from '../format/geometry.ts';
-import { parseSeSparseHeader } from '../format/sesparse-header.ts';
-import { parseSparseHeader } from '../format/sparse-header.ts';
+import { parseSeSparseHeader, SeSparseConstHeader } from '../format/sesparse-header.ts';
+import { parseSparseHeader, SparseExtentHeader } from '../format/sparse-header.ts';
 import { gatherEvidence, type Evidence } from './recover-evidence.ts';
 import {
   cidByChildren,
@@ -129,7 +129,9 @@ async function lookAt(context: OpenContext, path: string, folder: string): Promi
     const owner = descriptorCandidatesFor(fileName)[0] ?? fileName;
     const isDelta = classifyFileName(owner).role === 'snapshot';
     const base = { fileName, number, isDelta, lost: [] };
-    switch (detectFileKind(first)) {
+    const kind = detectFileKind(first);
+    assertHeaderWhole(kind, first, place.path);
+    switch (kind) {
       case 'sparse': {
         const { capacity, compressed } = parseSparseHeader(first, place.path);
         // Only this type is read with its text beside it, also when it has one part.
@@ -160,6 +162,22 @@ async function lookAt(context: OpenContext, path: string, folder: string): Promi
   } finally {
     await file.close();
   }
+}
+
+/** @throws VmdkError `file-too-short` for a file that ends within its header. */
+function assertHeaderWhole(kind: FileKind, first: Uint8Array, path: string): void {
+  const headers: Partial<Record<FileKind, number>> = {
+    sparse: SparseExtentHeader.byteLength,
+    cowd: CowdHeaderStruct.byteLength,
+    sesparse: SeSparseConstHeader.byteLength,
+  };
+  const needed = headers[kind] ?? 0;
+  if (first.length >= needed) return;
+  throw new VmdkError('corrupt', 'file-too-short', 'the file ends within its header', {
+    path,
+    found: `${first.length} bytes`,
+    expected: `at least ${needed} bytes`,
+  });
 }
 
 function flat(

@@ -123,6 +123,10 @@ it('refuses what it would have to invent', async () => {
   expect(await failureOf(recover({ '/vm/x.bin': Buffer.alloc(9000) }, ['/vm/x.bin']))).toBe(
     'nothing-to-recover',
   );
+  for (const head of [sparseImage().bytes, cowdImage().bytes, streamImage().bytes, seSparseImage().bytes]) {
+    const cut = { '/vm/cut.bin': head.subarray(0, 100) };
+    expect(await failureOf(recover(cut, ['/vm/cut.bin'], { parent: 'none' }))).toBe('file-too-short');
+  }
   const text = recover(BASE, ['/vm/base.vmdk']);
   await expect(text).rejects.toMatchObject({
     code: 'nothing-to-recover',
