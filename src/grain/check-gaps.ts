@@ -40,7 +40,7 @@ export function noteLeak({ log, file }: ExtentCheck, gaps: GapTally, more = ''):
   const bytes = gaps.sectors * SECTOR_BYTES;
   log.warning('LEAK', { path: file.path, offset: gaps.first, repairable: true }, () => {
     const where = gaps.stretches === 1 ? '' : ` in ${gaps.stretches} places, the first`;
-    return `nothing refers to ${bytes} bytes${where} at byte ${gaps.first}${more}: lost space, no lost data`;
+    return `nothing refers to ${bytes} bytes${where} at byte ${gaps.first}${more}: lost space, as the tables stand`;
   });
   return { leaked: gaps.grains, leakedBytes: bytes };
 }

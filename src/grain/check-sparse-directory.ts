@@ -167,6 +167,24 @@ function judgeEntries(check: ExtentCheck, directories: CheckedDirectories): void
   }
 }
 
+/**
+ * Tables that no directory has, while parts of the file belong to no grain: what their grains held is there, and reads as
+ * zeros. Without such parts they hold nothing; an unclean file may have grown a grain that no table has yet.
+ */
+export function noteMissingTables(
+  { log, file }: ExtentCheck,
+  { header, places, tables, offset, copyOffset }: CheckedDirectories,
+  lostSectors: number,
+): boolean {
+  const first = places.subarray(0, tables).indexOf(0);
+  if (first === -1 || header.uncleanShutdown) return false;
+  const at = (offset === 0 ? copyOffset : offset) * SECTOR_BYTES + first * 4;
+  const message = () =>
+    `grain table ${first} is in no directory, and nothing refers to ${lostSectors * SECTOR_BYTES} bytes of the file: what its grains held may be there`;
+  log.error('GD-RANGE', { path: file.path, offset: at }, message);
+  return true;
+}
+
 function isTablePlace(
   check: ExtentCheck,
   { header, tableSectors }: CheckedDirectories,

@@ -9,6 +9,7 @@ import {
   checkDirectories,
   KIND,
   nameOf,
+  noteMissingTables,
   takeStructures,
   type CheckedDirectories,
 } from './check-sparse-directory.ts';
@@ -52,7 +53,8 @@ export async function checkSparseGrains(check: ExtentCheck, header: SparseHeader
   const end = Math.max(use.end, header.overHead);
   let leak = NO_LEAK;
   if (log.errors === errorsBefore) {
-    leak = noteLeak(check, gaps);
+    if (gaps.first === undefined || !noteMissingTables(check, directories, gaps.sectors))
+      leak = noteLeak(check, gaps);
     noteTail(check, end, header.grainSize, header.uncleanShutdown);
   }
   const { grains: total, allocated } = judge;

@@ -89,7 +89,8 @@ export async function mendCopy(context: OpenContext, path: string): Promise<Lost
       await file.close();
     }
   }
+  // Lost space may be all that is left of entries that both copies have lost.
   return plan.left
-    .filter(({ severity, code }) => severity === 'error' && !code.startsWith('CHAIN-'))
+    .filter(({ severity, code }) => (severity === 'error' && !code.startsWith('CHAIN-')) || code === 'LEAK')
     .map(({ code, message }) => ({ what: `${code}: ${message}` }));
 }

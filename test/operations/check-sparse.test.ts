@@ -124,6 +124,18 @@ describe('the directories', () => {
     expect(found).toEqual([]);
   });
 
+  it('that were wiped in both copies are found by the grains that are left without a table', async () => {
+    const wipe = ({ bytes, layout }: ReturnType<typeof sparseImage>): void =>
+      void bytes.fill(0, layout.rgdOffset * SECTOR_BYTES, layout.overHead * SECTOR_BYTES);
+    expect(await afterDamage(wipe)).toEqual(['error GD-RANGE']);
+    // A writer that was cut off may have left a grain for which there is no table yet.
+    const unclean = await afterDamage((image) => {
+      wipe(image);
+      image.bytes.writeUInt8(1, SparseExtentHeader.offsetOf('uncleanShutdown'));
+    });
+    expect(unclean).toEqual(['warning LEAK', 'warning UNCLEAN']);
+  });
+
   it('whose redundant copy is wrong are found as well', async () => {
     const found = await afterDamage(({ bytes, layout }) => {
       bytes.writeUInt32LE(3, layout.rgdOffset * SECTOR_BYTES);

@@ -89,6 +89,19 @@ it('lost both copies of a table: what stays is listed', async () => {
   expect(report.lost[0]!.what).toMatch(/^[A-Z-]+: /);
 });
 
+it.each([
+  ['entries', /^LEAK: /],
+  ['directories and tables', /^GD-RANGE: /],
+])('lost both copies of its %s: the space that nothing refers to is listed', async (what, listed) => {
+  const image = sparseImage(undefined, SMALL);
+  const { rgdOffset, overHead } = image.layout;
+  if (what === 'entries')
+    image.bytes.fill(0, image.copyAt(0), image.copyAt(512)).fill(0, image.entryAt(0), image.entryAt(512));
+  else image.bytes.fill(0, rgdOffset * 512, overHead * 512);
+  const { report } = await recover({ '/vm/disk.vmdk': image.bytes });
+  expect(report.lost.map((part) => part.what)).toEqual([expect.stringMatching(listed)]);
+});
+
 it('a stream becomes a disk when it is to be called one', async () => {
   const image = streamImage(undefined, SMALL);
   const files = { '/vm/disk.vmdk': image.bytes.subarray(0, image.directory * 512) };
