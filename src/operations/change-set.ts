@@ -17,15 +17,7 @@ import {
   parsePartFolder,
   type ChangeJournal,
 } from './change-journal.ts';
-import {
-  advance,
-  claimPlaces,
-  dropMade,
-  emptiedPlaces,
-  finishRun,
-  undoRun,
-  type ChangeRun,
-} from './change-steps.ts';
+import { advance, emptiedPlaces, type ChangeRun } from './change-run.ts';
 import type { FileChange } from './file-change.ts';
 import { inParallel } from './in-parallel.ts';
 import { assertJournalSize, JOURNAL_FILE, MADE_FOLDER } from './journal.ts';
@@ -33,7 +25,9 @@ import { assertReached } from './one-file-system.ts';
 import { assertStillSo, planChanges, type PlannedChange } from './plan-changes.ts';
 import { localRuns, type Runs } from './run-owner.ts';
 import { isOptional, stageChanges, type StageOptions } from './stage-changes.ts';
+import { finishOrTakeBack } from './take-back.ts';
 import { writeWhole } from './tidy.ts';
+import { claimPlaces, dropMade, undoRun } from './undo-changes.ts';
 
 export interface ChangeSet {
   /** The folder that the changes are in, with all below it; holds the journal. Made when it is missing. */
@@ -89,7 +83,9 @@ export async function applyChangeSet(
     for (const folder of madeFolders.toReversed()) await store.removeFolder(folder).catch(() => {});
     throw error;
   }
-  await finish(run, options);
+  if ((await finish(run, options)) === 'finished') return;
+  for (const folder of madeFolders.toReversed()) await store.removeFolder(folder).catch(() => {});
+  throw otherMount(run);
 }
 
 /** Real paths of the roots; a first root that is missing is made. */
@@ -216,9 +212,9 @@ async function undo(run: ChangeRun, cause: unknown): Promise<void> {
   }
 }
 
-async function finish(run: ChangeRun, { onSkipped }: ChangeSetOptions): Promise<void> {
+async function finish(run: ChangeRun, { onSkipped }: ChangeSetOptions): Promise<'finished' | 'undone'> {
   try {
-    await finishRun(run, 'ready', onSkipped);
+    return await finishOrTakeBack(run, 'ready', onSkipped);
   } catch (error) {
     await giveUp(run);
     throw new VmdkError(
@@ -233,6 +229,16 @@ async function finish(run: ChangeRun, { onSkipped }: ChangeSetOptions): Promise<
       error,
     );
   }
+}
+
+/** Two mounts of one file system, which nothing but a rename tells. */
+function otherMount({ roots }: ChangeRun): VmdkError {
+  return new VmdkError('refused', 'other-file-system', 'files cannot be renamed from one mount to another', {
+    path: roots[0]!,
+    found: 'a border between the folders of this change',
+    expected: 'folders on one mount',
+    hint: 'Everything is as it was. Copy the files there, then vmdkit relink what stands on them.',
+  });
 }
 
 /** Lets the next run settle what this one could not, although this process lives on. */

@@ -17,20 +17,22 @@ import {
   type ChangeFolder,
   type ChangeJournal,
 } from './change-journal.ts';
-import { finishRun, madePath, undoRun, type ChangeRun } from './change-steps.ts';
+import { madePath, type ChangeRun } from './change-run.ts';
 import { inParallel } from './in-parallel.ts';
 import { assertGone, assertRealFolder } from './interrupted-runs.ts';
 import { assertJournalSize, JOURNAL_FILE, MADE_FOLDER } from './journal.ts';
 import { emptiedBy, filledBy, fullPath } from './plan-changes.ts';
 import { localRuns, type Runs } from './run-owner.ts';
+import { finishOrTakeBack } from './take-back.ts';
 import { readWhole, removeFolderIfThere, removeIfThere } from './tidy.ts';
+import { undoRun } from './undo-changes.ts';
 
 export interface InterruptedChanges {
   /** Of the journal folder. */
   readonly path: string;
   readonly label: string;
   readonly request: string;
-  /** What settling will do with it. */
+  /** What settling will do with it, unless a file system ends on the way. */
   readonly fate: 'undone' | 'finished';
 }
 
@@ -70,9 +72,10 @@ export async function findInterrupted(
 }
 
 /**
- * Finishes or takes back what was interrupted in a folder, wherever else it had reached.
+ * Finishes or takes back what was interrupted in a folder, wherever else it had reached. What should be finished and meets
+ * the border of a file system is taken back.
  * @throws VmdkError as `findInterrupted`; `in-the-way`, `changed-since` (conflict) when somebody changed the files
- * since; errors of the store. It can be tried again.
+ * since; `not-finished` (io), which says where everything is; errors of the store. It can be tried again.
  */
 export async function settleChangeSets(
   store: FileStore,
@@ -82,12 +85,13 @@ export async function settleChangeSets(
   if (!(await store.exists(root))) return [];
   const { runs, orphans } = await locate(store, root, options);
   const settled: SettledChanges[] = [];
-  for (const { run, folder, fate: outcome, label, request } of runs) {
+  for (const { run, folder, fate, label, request } of runs) {
     await assertRealPlaces(run);
+    let outcome = fate;
     if (folder.state === 'new') await undoRun(run);
     else {
       if (folder.state !== 'done') await removeTemporaries(run);
-      await finishRun(run, folder.state);
+      outcome = await finishOrTakeBack(run, folder.state);
     }
     settled.push({ label, request, outcome });
   }

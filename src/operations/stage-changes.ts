@@ -4,13 +4,14 @@ import { posix } from 'node:path';
 import { isVmdkError, usageError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import type { FileStore, RandomAccessFile, WritableFile } from '../storage/file-store.ts';
-import { dropMade, madePath, type ChangeRun, type OnSkipped } from './change-steps.ts';
+import { madePath, type ChangeRun, type OnSkipped } from './change-run.ts';
 import type { PlannedPart, PlannedFill } from './disk-plan.ts';
 import type { FileChange, FileContent, FolderChange } from './file-change.ts';
 import { inParallel } from './in-parallel.ts';
 import { MADE_FOLDER } from './journal.ts';
 import type { PlannedChange } from './plan-changes.ts';
 import { writeWhole } from './tidy.ts';
+import { dropMade } from './undo-changes.ts';
 
 const COPY_BYTES = 1 << 20;
 const ZEROS = new Uint8Array(COPY_BYTES);

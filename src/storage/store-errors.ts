@@ -60,6 +60,11 @@ const MEANINGS: Readonly<Record<string, Meaning>> = {
   ELOOP: { kind: 'io', code: 'symbolic-link-loop', what: 'symbolic links lead round in a circle' },
   EMFILE: { kind: 'io', code: 'too-many-open-files', what: 'this process has too many files open' },
   ENFILE: { kind: 'io', code: 'too-many-open-files', what: 'the system has too many files open' },
+  EXDEV: {
+    kind: 'refused',
+    code: 'other-file-system',
+    what: 'its new name is on another file system or mount',
+  },
   ENAMETOOLONG: { kind: 'io', code: 'name-too-long', what: 'the name is too long for the file system' },
 };
 

@@ -107,6 +107,33 @@ describe('renameDisk', () => {
   );
 
   it.each(['monolithicSparse', 'vmfsSparse'])(
+    'is taken back where an older version left it at the border of a file system: %s',
+    async (type) => {
+      const fs = createMemoryFileStore();
+      await makeTree(fs, type);
+      const names = await fs.list('/vms/base');
+      const before = await contents(fs, '/vms/lab/b.vmdk');
+      // It did not look for the border, and the failure had no name.
+      const mounted = withMount(fs, '/vms/other', { told: false });
+      const rename = (from: string, to: string): Promise<void> =>
+        mounted.rename(from, to).catch(() => Promise.reject(new Error('EXDEV')));
+      const old = { ...mounted, rename };
+      await expect(
+        renameDisk('/vms/base/mid.vmdk', '/vms/other/new.vmdk', { fs: old }),
+      ).rejects.toMatchObject({ code: 'not-finished' });
+      expect(await fs.exists('/vms/base/mid.vmdk')).toBe(false);
+      // Whatever comes next to that folder settles it, here the same command.
+      await expect(
+        renameDisk('/vms/base/mid.vmdk', '/vms/other/new.vmdk', { fs: withMount(fs, '/vms/other') }),
+      ).rejects.toMatchObject({ kind: 'refused', code: 'other-file-system' });
+      expect((await fs.list('/vms/base')).sort()).toEqual(names.sort());
+      expect(await fs.list('/vms/other')).toEqual([]);
+      for (const path of ['/vms/base/mid.vmdk', '/vms/base/a.vmdk', '/vms/lab/b.vmdk'])
+        expect(await contents(fs, path)).toBe(before);
+    },
+  );
+
+  it.each(['monolithicSparse', 'vmfsSparse'])(
     'is whole or not at all when the power goes: %s',
     async (type) => {
       for (let cut = 0; ; cut += 7) {
