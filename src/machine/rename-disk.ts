@@ -118,7 +118,9 @@ function newNames({ leaf }: Chain, to: string): Pick<Renaming, 'files' | 'lines'
   const lines = leaf.extents.map(({ extent, line }) => {
     if (extent.path === undefined) return line;
     const name = posix.basename(extent.path);
-    if (line.fileName !== name || posix.dirname(extent.path) !== posix.dirname(leaf.path)) {
+    // However the line spells it: what counts is where the file is, and that no link leads there.
+    const spelled = posix.basename((line.fileName ?? '').replaceAll('\\', '/'));
+    if (spelled !== name || posix.dirname(extent.path) !== posix.dirname(leaf.path)) {
       if (extent.path === leaf.path) return { ...line, fileName: posix.basename(to) };
       throw new VmdkError('refused', 'not-renamable', 'an extent of the disk is not beside its descriptor', {
         path: leaf.path,

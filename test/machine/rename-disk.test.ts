@@ -8,6 +8,7 @@ import { createDelta } from '../../src/operations/create-delta.ts';
 import { createDisk } from '../../src/operations/create-disk.ts';
 import { localRuns } from '../../src/operations/run-owner.ts';
 import { settleAround } from '../../src/operations/settle-around.ts';
+import { readWhole } from '../../src/operations/tidy.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { pattern } from '../support/chain-model.ts';
@@ -38,6 +39,27 @@ async function makeTree(fs: FileStore, type: string): Promise<void> {
 }
 
 describe('renameDisk', () => {
+  it.each(['./', '.\\\\', '/vms/base/'])(
+    'takes an extent beside the descriptor that is named by %s',
+    async (way) => {
+      const fs = createMemoryFileStore();
+      await makeTree(fs, 'vmfsSparse');
+      const before = await contents(fs, '/vms/lab/b.vmdk');
+      const text = (await readWhole(fs, '/vms/base/mid.vmdk')).toString('latin1');
+      await fs.replace(
+        '/vms/base/mid.vmdk',
+        Buffer.from(text.replace('"mid-delta', `"${way}mid-delta`), 'latin1'),
+      );
+      expect(await contents(fs, '/vms/lab/b.vmdk')).toBe(before);
+      await renameDisk('/vms/base/mid.vmdk', '/vms/other/new.vmdk', { fs });
+      expect(await contents(fs, '/vms/lab/b.vmdk')).toBe(before);
+      expect(await fs.list('/vms/other')).toEqual(expect.arrayContaining(['new-delta.vmdk', 'new.vmdk']));
+      expect((await readWhole(fs, '/vms/other/new.vmdk')).toString()).toContain(
+        'VMFSSPARSE "new-delta.vmdk"',
+      );
+    },
+  );
+
   for (const type of ['monolithicSparse', 'vmfsSparse', 'twoGbMaxExtentSparse']) {
     it.each(['/vms/base/new.vmdk', '/vms/other/mid.vmdk'])(
       `takes all of a ${type} delta to %s, and its children follow`,
