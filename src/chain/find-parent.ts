@@ -117,6 +117,7 @@ function outcomeOf(error: VmdkError): string {
   if (error.code === 'not-a-vmdk') return 'not a VMDK';
   if (error.code === 'outside-allowed-folders') return OUTSIDE;
   if (error.code === 'origin-not-allowed') return 'outside the allowed origins (see --allow-origin)';
+  if (error.code === 'remote-failed') return `cannot be read over the network (${error.context.found})`;
   return error.code.replaceAll('-', ' ');
 }
 

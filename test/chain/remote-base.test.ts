@@ -212,6 +212,25 @@ describe('a disk that names URLs', () => {
     expect(server.asked).toEqual([]);
   });
 
+  it('on a server that does not answer is said not to, where the parent was looked for', async () => {
+    const here = createMemoryFileStore();
+    const hint = `${origin}/away/base.vmdk`;
+    await here.makeFolder('/vm');
+    await put(here, '/vm/a.vmdk', Buffer.from(descriptor([LINE('flat')], { parentCid: '1', hint })));
+    await put(here, '/vm/flat', secret);
+    server.fault = ({ path }) => (path.startsWith('/away/') ? { kind: 'status', status: 503 } : undefined);
+    const asked = server.asked.length;
+    const fs = createRemoteFileStore({ allowOrigins: [origin], fs: here, attempts: 2, firstPause: 1 });
+    const { failure: found } = await describeChain('/vm/a.vmdk', { fs });
+    server.fault = undefined;
+    expect(found?.context.candidates?.[0]).toEqual({
+      path: hint,
+      outcome: 'cannot be read over the network (HTTP status 503)',
+    });
+    // Twice is once, with both attempts: what was given up is not asked for again.
+    expect(server.asked.length - asked).toBe(2);
+  });
+
   it('elsewhere leads to nothing here and to no other origin', async () => {
     const here = createMemoryFileStore({ '/etc/secret': secret, '/host/secret': secret });
     const open = (more: ChainOptions = {}) =>
