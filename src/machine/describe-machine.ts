@@ -6,6 +6,7 @@ import { NO_PARENT_CID, printCid } from '../format/content-id.ts';
 import type { Snapshot } from '../format/vmsd.ts';
 import { reasonOf, type Trouble } from '../operations/describe-disk.ts';
 import type { LockFinding } from '../storage/lock-state.ts';
+import { disksOf } from './find-snapshot.ts';
 import { machineLimits, type MachineLimit } from './limits.ts';
 import {
   linksElsewhere,
@@ -227,7 +228,7 @@ function snapshotReport(machine: Machine, snapshot: Snapshot): MachineSnapshotRe
     ...(createdAt === undefined ? {} : { created: createdAt }),
     memory: type === '1',
     current: machine.snapshots.currentUid === uid,
-    disks: (machine.snapshotDisks.get(uid) ?? []).map((disk) => ({
+    disks: disksOf(machine, snapshot).map((disk) => ({
       node: disk.node,
       file: disk.fileName,
       ...(disk.path === undefined ? {} : { filename: disk.path }),

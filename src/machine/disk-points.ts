@@ -2,6 +2,7 @@
 // Pure; what is missing stays in the list, to be told when somebody wants it.
 import { showText } from '../format/plain-text.ts';
 import type { Snapshot } from '../format/vmsd.ts';
+import { disksOf } from './find-snapshot.ts';
 import type { Machine, NamedDisk } from './machine.ts';
 
 export interface DiskPoint {
@@ -30,7 +31,7 @@ export function diskPointsOf(machine: Machine, prefix = ''): DiskPoint[] {
   const frozen = snapshots.flatMap((snapshot) => {
     const name = snapshotName(snapshot, snapshots);
     const at = ` at snapshot "${showText(snapshot.displayName)}" (uid ${snapshot.uid})`;
-    const disks = machine.snapshotDisks.get(snapshot.uid) ?? [];
+    const disks = disksOf(machine, snapshot);
     return disks.map((disk) => point(disk, `${name}/${disk.node}`, at, true));
   });
   return [...running, ...frozen];

@@ -3,7 +3,7 @@
 import { VmdkError } from '../core/errors.ts';
 import { showText } from '../format/plain-text.ts';
 import { childrenOf, type Snapshot } from '../format/vmsd.ts';
-import type { Machine } from './machine.ts';
+import type { Machine, NamedDisk } from './machine.ts';
 
 type Database = Pick<Machine, 'snapshots' | 'vmsdPath'>;
 
@@ -52,18 +52,27 @@ export function onlyOne(machine: Database, fitting: readonly Snapshot[], what: s
  * That every snapshot, or each with the uid `wanted`, can be told from the others: disks are looked up by uid.
  * @throws VmdkError `duplicate-uid` (corrupt).
  */
-export function assertUidsDiffer({ snapshots, vmsdPath }: Database, wanted?: number): void {
-  const all = snapshots.snapshots;
-  const first = all.find(
-    ({ uid }, index) =>
-      (wanted === undefined || uid === wanted) && all.some((other, at) => at > index && other.uid === uid),
-  );
-  if (first === undefined) return;
-  const twins = all.filter(({ uid }) => uid === first.uid);
-  throw new VmdkError('corrupt', 'duplicate-uid', 'two snapshots cannot be told from each other', {
+export function assertUidsDiffer(machine: Database, wanted?: number): void {
+  const uids = machine.snapshots.snapshots.map(({ uid }) => uid).filter((uid) => uid === (wanted ?? uid));
+  const twice = uids.find((uid, index) => uids.indexOf(uid) !== index);
+  if (twice !== undefined) throw duplicateUid(machine, twice);
+}
+
+/** The disks of a snapshot, found or not; of one whose uid another has as well they are known by name only. */
+export function disksOf(machine: Machine, { uid, disks }: Snapshot): readonly NamedDisk[] {
+  const twins = machine.snapshots.snapshots.filter((other) => other.uid === uid);
+  if (twins.length < 2) return machine.snapshotDisks.get(uid) ?? [];
+  const problem = duplicateUid(machine, uid);
+  return disks.map(({ node, fileName }) => ({ node, fileName, links: [], problem }));
+}
+
+function duplicateUid({ snapshots, vmsdPath }: Database, uid: number): VmdkError {
+  const twins = snapshots.snapshots.filter((other) => other.uid === uid);
+  const named = twins.map(({ index, displayName }) => `snapshot${index} "${showText(displayName)}"`);
+  return new VmdkError('corrupt', 'duplicate-uid', 'two snapshots cannot be told from each other', {
     path: vmsdPath,
     field: 'uid',
-    found: `${first.uid}, more than once: ${twins.map(({ index, displayName }) => `snapshot${index} "${showText(displayName)}"`).join(', ')}`,
+    found: `${uid}, more than once: ${named.join(', ')}`,
     expected: 'a uid of its own for each snapshot',
     hint: [
       ...twins.map(

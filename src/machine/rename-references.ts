@@ -7,6 +7,7 @@ import { setSnapshotDisks } from '../format/edit-vmsd.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { assertMachineOff, type OffOptions } from './assert-machine-off.ts';
+import { assertUidsDiffer } from './find-snapshot.ts';
 import type { Machine } from './machine.ts';
 import { spelledLike } from './machine-change.ts';
 
@@ -26,7 +27,7 @@ export interface References {
   readonly machines: readonly string[];
 }
 
-/** @throws VmdkError `machine-running`, `machine-suspended`, `machine-unclean` (refused). */
+/** @throws VmdkError `machine-running`, `machine-suspended`, `machine-unclean` (refused); `duplicate-uid` (corrupt). */
 export async function planReferences(
   store: FileStore,
   machines: readonly string[],
@@ -37,6 +38,8 @@ export async function planReferences(
   const references: RenamedReference[] = [];
   for (const path of machines) {
     const machine = await assertMachineOff(store, path, options);
+    // Its lines could not be told apart.
+    assertUidsDiffer(machine);
     const [vmx, inVmx] = renamedInVmx(machine, from, to);
     const [vmsd, inVmsd] = renamedInVmsd(machine, from, to);
     references.push(...inVmx, ...inVmsd);

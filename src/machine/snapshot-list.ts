@@ -1,6 +1,7 @@
 // The snapshots of a machine as it stands: who comes from whom, when, on which disks. Reads only.
 import { throwIfAborted } from '../core/task.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
+import { disksOf } from './find-snapshot.ts';
 import { openMachine } from './open-machine.ts';
 import type { SnapshotOptions } from './snapshot-types.ts';
 
@@ -52,8 +53,9 @@ export async function listSnapshots(
     machine: machine.path,
     ...(currentUid === undefined ? {} : { current: currentUid }),
     'needs-consolidation': needConsolidate,
-    snapshots: snapshots.map(
-      ({ uid, parentUid, displayName, description, createdAt, type, clones }): ListedSnapshot => ({
+    snapshots: snapshots.map((snapshot): ListedSnapshot => {
+      const { uid, parentUid, displayName, description, createdAt, type, clones } = snapshot;
+      return {
         uid,
         ...(parentUid === undefined ? {} : { parent: parentUid }),
         name: displayName,
@@ -61,14 +63,14 @@ export async function listSnapshots(
         ...(createdAt === undefined ? {} : { created: createdAt }),
         memory: type !== undefined && type !== '0',
         current: uid === currentUid,
-        disks: (machine.snapshotDisks.get(uid) ?? []).map(({ node, fileName, path, problem }) => ({
+        disks: disksOf(machine, snapshot).map(({ node, fileName, path, problem }) => ({
           node,
           filename: fileName,
           ...(path === undefined ? {} : { path }),
           ...(problem === undefined ? {} : { problem: problem.message.split('\n')[0]! }),
         })),
         clones,
-      }),
-    ),
+      };
+    }),
   };
 }

@@ -14,6 +14,9 @@ import { assertMergeable } from '../../src/machine/merge-links.ts';
 import { openMachine } from '../../src/machine/open-machine.ts';
 import { consolidateSnapshots } from '../../src/machine/consolidate-machine.ts';
 import { createSnapshot } from '../../src/machine/snapshot-create.ts';
+import { diskPointsOf } from '../../src/machine/disk-points.ts';
+import { renameDisk } from '../../src/machine/rename-disk.ts';
+import { listSnapshots } from '../../src/machine/snapshot-list.ts';
 import { deleteSnapshot } from '../../src/machine/snapshot-delete.ts';
 import { revertSnapshot } from '../../src/machine/snapshot-revert.ts';
 import { createDelta } from '../../src/operations/create-delta.ts';
@@ -308,7 +311,25 @@ describe('every change refuses', () => {
       kind: 'corrupt',
       code: 'duplicate-uid',
     });
+    const frozen = model.diskAt(2, 'scsi0:0');
+    await expect(renameDisk(frozen, '/ds/golden/other.vmdk', { fs: store })).rejects.toMatchObject({
+      code: 'duplicate-uid',
+    });
     await expectUnchanged();
+    // Each has its own disks in the list, and not the other's.
+    const { snapshots } = await listSnapshots(VMX, { fs: store });
+    expect(snapshots.map(({ name, disks }) => [name, disks.map(({ filename }) => filename)])).toEqual([
+      ['installed', ['golden.vmdk', 'golden_1.vmdk']],
+      ['patched', ['golden-000001.vmdk', 'golden_1-000001.vmdk']],
+      ['experiment', ['golden-000002.vmdk', 'golden_1-000002.vmdk']],
+    ]);
+    expect(snapshots[1]!.disks[0]).toMatchObject({
+      problem: expect.stringContaining('two snapshots cannot be told from each other'),
+    });
+    expect(snapshots[1]!.disks[0]).not.toHaveProperty('path');
+    expect(diskPointsOf(await machineNow()).map(({ name, path }) => `${name} ${path}`)).toContain(
+      'patched/scsi0:0 golden-000001.vmdk',
+    );
   });
 
   it('a machine that is suspended', async () => {
