@@ -9,6 +9,7 @@ import { parseCommandLine } from './arguments.ts';
 import type { Arguments } from './parsed-arguments.ts';
 import type { CommandDeclaration } from './command.ts';
 import { COMMANDS } from './commands.ts';
+import type { CommandModule } from './command-module.ts';
 import type { CommandContext } from './context.ts';
 import { describeFailure, EXIT, exitCodeOf } from './failure.ts';
 import { assertFileWords } from './file-words.ts';
@@ -42,7 +43,7 @@ export async function main(argv: readonly string[], streams: Streams = process):
     }
     await assertFileWords(command, args, store);
     const module = await command.load();
-    if (!isExamination(command, args)) return await module.run(args, context);
+    if (!isExamination(command, args)) return await runNow(module, args, context);
     const { runOnEvidence } = await import('./run-on-evidence.ts');
     return await runOnEvidence({ command, module, args, argv }, context);
   } catch (error) {
@@ -55,6 +56,18 @@ export async function main(argv: readonly string[], streams: Streams = process):
     return exitCodeOf(failure);
   } finally {
     signals.dispose();
+  }
+}
+
+async function runNow(module: CommandModule, args: Arguments, context: CommandContext): Promise<number> {
+  try {
+    return await module.run(args, context);
+  } catch (error) {
+    if (!context.signal.aborted && isVmdkError(error) && error.kind === 'missing') {
+      const { warnOfMoved } = await import('./interrupted.ts');
+      await warnOfMoved(error, context);
+    }
+    throw error;
   }
 }
 

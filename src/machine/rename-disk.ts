@@ -52,7 +52,8 @@ interface Renaming {
 }
 
 /**
- * Renames the disk `path` to `target`, a file name of a disk in an existing folder of the same file system.
+ * Renames the disk `path` to `target`, a file name of a disk in an existing folder of the same file system. When a run that
+ * was interrupted asked for the same and is finished first, nothing is left to do: no files are told then, but a note.
  * Machines that name it are to be off; their .vmx and .vmsd follow.
  * @throws VmdkError `machine-running` and its kin, `half-merged`, `base-has-children`, `disk-guarded`, `not-renamable`, `target-exists`,
  * `other-file-system`, `change-tracking`, `disk-locked` (refused); nothing is changed then.
@@ -65,12 +66,18 @@ export async function renameDisk(
   if (!/[^/]\.vmdk$/i.test(target))
     throw usageError(`${target} is no name of a disk`, 'It must end in .vmdk.');
   const store = storeFor(options.fs);
-  await settleAround(store, path);
+  const settled = options.dryRun === true ? [] : await settleAround(store, path);
+  const [from, to] = [await placeOf(store, path), await placeOf(store, target)];
+  const notes = settled.map(
+    ({ label, outcome }) => `a ${label} run that was interrupted was ${outcome} first`,
+  );
+  const done = settled.some((run) => run.outcome === 'finished' && run.request === requestOf(from, to));
+  if (done && !(await store.exists(from)) && (await store.exists(to)))
+    return { from, to, files: [], relinked: [], references: [], notes };
   const chain = await openChain(path, 'read', options);
   try {
     assertMayLeave(chain.links);
     await assertNotGuarded(store, chain.leaf.path);
-    const to = posix.join((await store.resolve(posix.dirname(target))).path, posix.basename(target));
     await assertOneFileSystem(store, posix.dirname(chain.leaf.path), posix.dirname(to));
     const { allow, confine, pathMap, signal } = options;
     const sharers = await findSharers(store, chain.leaf.path, { allow, confine, pathMap, signal });
@@ -84,12 +91,21 @@ export async function renameDisk(
     const work = (): Promise<RenamedDisk['relinked']> => carryOut(store, renaming, options);
     const dry = options.dryRun === true;
     const relinked = dry ? await work() : await withLocks(store, locked, work, { others, signal });
-    const notes = [...sharers.notes, ...(dry ? [] : await moveRegister(store, renaming))];
+    notes.push(...sharers.notes, ...(dry ? [] : await moveRegister(store, renaming)));
     const { references } = named;
     return { from: chain.leaf.path, to, files: renaming.files, relinked, references, notes };
   } finally {
     await chain.close();
   }
+}
+
+/** Where a disk of that name is or would be. */
+async function placeOf(store: FileStore, path: string): Promise<string> {
+  return posix.join((await store.resolve(posix.dirname(path))).path, posix.basename(path));
+}
+
+function requestOf(from: string, to: string): string {
+  return JSON.stringify(['rename', from, to]);
 }
 
 function assertAllKnown({ leaf }: Chain, { unconfirmed }: Sharers): void {
@@ -174,7 +190,7 @@ async function carryOut(
   const root = posix.dirname(leaf.path);
   const reached = [to, ...children.map((child) => child.path), ...named.machines];
   const otherRoots = [...new Set(reached.map((path) => posix.dirname(path)))];
-  const set = { label: 'rename', root, otherRoots, request: JSON.stringify(['rename', leaf.path, to]) };
+  const set = { label: 'rename', root, otherRoots, request: requestOf(leaf.path, to) };
   if (!leaf.embedded) {
     await applyChangeSet(store, { ...set, changes }, { signal: options.signal });
     return relinked;

@@ -3,18 +3,18 @@
 import { posix } from 'node:path';
 import type { FileStore } from '../storage/file-store.ts';
 import { assertHere } from '../storage/remote-address.ts';
-import { settleChangeSets, type SettleOptions } from './settle-changes.ts';
+import { settleChangeSets, type SettledChanges, type SettleOptions } from './settle-changes.ts';
 
-/** Settles the folder of the disk called `path`, and the one that it really is in. */
+/** Settles the folder of the disk called `path`, and the one that it really is in; what there was to settle. */
 export async function settleAround(
   store: FileStore,
   path: string,
   options: SettleOptions = {},
-): Promise<void> {
+): Promise<readonly SettledChanges[]> {
   assertHere(path);
   const { path: folder } = await store.resolve(posix.dirname(path));
-  await settleChangeSets(store, folder, options);
-  if (!(await store.exists(path))) return;
+  const settled = await settleChangeSets(store, folder, options);
+  if (!(await store.exists(path))) return settled;
   const real = posix.dirname((await store.resolve(path)).path);
-  if (real !== folder) await settleChangeSets(store, real, options);
+  return real === folder ? settled : [...settled, ...(await settleChangeSets(store, real, options))];
 }

@@ -1,10 +1,12 @@
 // resize, compact and rename as a user runs them, and QEMU reads what they leave.
-import { readFile, stat, writeFile } from 'node:fs/promises';
+import { readdir, readFile, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openChain } from '../../src/chain/open-chain.ts';
 import { bytes, type Sectors } from '../../src/core/units.ts';
+import { renameDisk } from '../../src/machine/rename-disk.ts';
 import { createDisk } from '../../src/operations/create-disk.ts';
+import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
 import { buildCommand, json, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
 import { describeWithPeer } from '../support/peer-tools.ts';
 import { makeSmallChain } from '../support/small-chain.ts';
@@ -139,6 +141,40 @@ describe('rename', () => {
     expect((await vmdkit(['cat', chain.leaf])).stdout.equals(chain.contents)).toBe(true);
     expect(await run('rename', 'b.vmdk', 'leaf.vmdk')).toMatchObject({ stdout: '', code: 4 });
     expect(await run('rename', 'b.vmdk', 'b.img')).toMatchObject({ stdout: '', code: 2 });
+  });
+
+  it('says where a disk is that an interrupted run moved out, and finishes when it is asked for again', async () => {
+    const chain = await makeSmallChain(cwd);
+    const store = createNodeFileStore();
+    const target = join(cwd, 'middle.vmdk');
+    const rename = (from: string, to: string): Promise<void> =>
+      to === target ? Promise.reject(new Error('stopped')) : store.rename(from, to);
+    await expect(renameDisk(chain.mid, target, { fs: { ...store, rename } })).rejects.toThrow('stopped');
+    const told =
+      /^vmdkit: warning: what is missing may be in .*\/\.vmdkit-change-[^/]*\.moved, of a rename run that was interrupted: it will be finished by the next command that changes files here, as by the same one again\nvmdkit: /;
+    for (const args of [
+      ['info', 'mid.vmdk'],
+      ['cat', 'leaf.vmdk'],
+    ]) {
+      const { stderr, code } = await run(...args);
+      expect(code).toBe(3);
+      expect(stderr).toMatch(told);
+    }
+    const { stderr } = await run('info', 'mid.vmdk', '--json');
+    expect(JSON.parse(stderr)).toMatchObject({ error: { code: 'file-missing' } });
+    const before = await readdir(cwd);
+    expect(await run('rename', 'mid.vmdk', 'middle.vmdk', '--dry-run')).toMatchObject({
+      code: 3,
+      stderr: expect.stringContaining('a rename run that was interrupted will be finished first'),
+    });
+    expect(await readdir(cwd)).toEqual(before);
+    expect(await run('rename', 'mid.vmdk', 'middle.vmdk')).toEqual({
+      stdout: '',
+      stderr:
+        'vmdkit: warning: a rename run that was interrupted was finished first\nmid.vmdk: now middle.vmdk, 0 files renamed\n',
+      code: 0,
+    });
+    expect((await vmdkit(['cat', chain.leaf])).stdout.equals(chain.contents)).toBe(true);
   });
 
   it('takes the lines of a machine along, and tells them beforehand', async () => {

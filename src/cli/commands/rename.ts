@@ -3,6 +3,7 @@ import { renameDisk } from '../../machine/rename-disk.ts';
 import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
+import { warnOfInterrupted } from '../interrupted.ts';
 import { plural } from '../numbers.ts';
 import { shownPath } from '../shown-path.ts';
 
@@ -12,6 +13,7 @@ export const run: CommandModule['run'] = async (args, context) => {
   const locked = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
   const { force } = context;
   const dryRun = args.flag('dry-run');
+  if (dryRun) await warnOfInterrupted(path, context);
   const done = await context.withProgress((task) =>
     renameDisk(path, target, { ...options, ...task, force, locked, dryRun }),
   );
