@@ -13,7 +13,7 @@ export type { Disk, PlacedExtent, WritableDisk } from './disk/disk.ts';
 export type { Extent, ExtentKind } from './extent/extent.ts';
 
 // What is where, bytes, streams.
-export type { SectorSource, SectorTarget } from './block/sector-source.ts';
+export type { PlannedSource, SectorSource, SectorTarget } from './block/sector-source.ts';
 export { sectorRange, type SectorRange } from './block/sector-range.ts';
 export type { GrainColumn, GrainTables } from './block/grain-fold.ts';
 export { RunList, type DataOrigin, type SectorRun, type SectorState } from './block/run-list.ts';

@@ -8,7 +8,7 @@ export { openDisk } from './disk/open-disk.ts';
 export type { OpenOptions } from './disk/open-options.ts';
 export type { Disk, PlacedExtent } from './disk/disk.ts';
 export type { Extent, ExtentKind } from './extent/extent.ts';
-export type { SectorSource } from './block/sector-source.ts';
+export type { PlannedSource, SectorSource } from './block/sector-source.ts';
 export { sectorRange, type SectorRange } from './block/sector-range.ts';
 export type { GrainColumn, GrainTables } from './block/grain-fold.ts';
 export { RunList, type DataOrigin, type SectorRun, type SectorState } from './block/run-list.ts';

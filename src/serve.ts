@@ -1,13 +1,13 @@
 // The library for servers, `vmdkit/serve`: opens disks as exports (`openExports`), and serves these over NBD
 // (`serveNbd`) and HTTP (`serveHttp`). Whoever opens closes: first the server, then the exports.
 
+export type { PlannedSource } from './block/sector-source.ts';
 export { openExports } from './serve/exports.ts';
 export type {
   ExportPoint,
   ExportSet,
   ExportTable,
   OverlayPlace,
-  PlannedSource,
   ServedExport,
   ServeOptions,
   WritableTarget,

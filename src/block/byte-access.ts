@@ -21,7 +21,8 @@ export async function readsAsZeros(source: SectorSource, at: Bytes, length: numb
   assertInside(source, at, length);
   const start = roundDown(at, SECTOR_BYTES) / SECTOR_BYTES;
   const end = roundUp(at + length, SECTOR_BYTES) / SECTOR_BYTES;
-  const runs = await source.map(sectorRange(start, end - start));
+  const range = sectorRange(start, end - start);
+  const runs = await (source.plan?.(range) ?? source.map(range));
   if (runs.end < end) return false;
   for (let index = 0; index < runs.length; index++) if (runs.isDataAt(index)) return false;
   return true;

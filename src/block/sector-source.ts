@@ -17,11 +17,18 @@ export interface SectorSource {
    * and never nothing; ask again from its `end`.
    */
   map(range: SectorRange): Promise<RunList>;
+  /** As `map`, from plans that are kept, where there are any: for many small ranges near one another. */
+  plan?(range: SectorRange): Promise<RunList>;
   /** What `map` goes by, where that is grain tables that do not change: lets many links be folded at once. */
   readonly tables?: GrainTables | undefined;
   /** Fills `into` (exactly `range.count` sectors) with the contents; absent sectors read as zeros. */
   read(range: SectorRange, into: Uint8Array): Promise<void>;
   close(): Promise<void>;
+}
+
+/** A source that keeps its plans. */
+export interface PlannedSource extends SectorSource {
+  plan(range: SectorRange): Promise<RunList>;
 }
 
 export interface SectorTarget extends SectorSource {

@@ -3,7 +3,7 @@
 import { assertFits, readMapped, readWithin } from '../block/read-runs.ts';
 import type { RunList } from '../block/run-list.ts';
 import { assertWithin, sectorRange, type SectorRange } from '../block/sector-range.ts';
-import { MAP_RUN_LIMIT, type SectorSource } from '../block/sector-source.ts';
+import { MAP_RUN_LIMIT, type PlannedSource } from '../block/sector-source.ts';
 import { VmdkError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import { LruCache } from '../core/lru-cache.ts';
@@ -21,14 +21,12 @@ const KEPT_RUNS = 1 << 20;
 /** Longer reads are planned as they come: a window serves many small ones. */
 const LARGEST_WINDOWED_READ = 8192;
 
-export interface Chain extends SectorSource {
+export interface Chain extends PlannedSource {
   /** Leaf first, base last. */
   readonly links: readonly Disk[];
   readonly leaf: Disk;
   /** What finding and opening the links got past; each link has its own besides. */
   readonly findings: readonly Finding[];
-  /** As `map`, from plans that are kept: for many small ranges near one another. Covers a prefix of `range`. */
-  plan(range: SectorRange): Promise<RunList>;
   /** Why the disk that the last link stands on is not there: opened with `damaged`, which says how it reads. */
   readonly lostParent?: VmdkError;
 }

@@ -13,6 +13,7 @@ const LARGEST_ZERO_WRITE = (1 << 20) / SECTOR_BYTES;
 
 export interface WritableChain extends Chain, SectorTarget {
   readonly leaf: WritableDisk;
+  plan: Chain['plan'];
 }
 
 export class LeafWriter {

@@ -1,5 +1,5 @@
 // The bytes of a disk, in order, to wherever they are wanted: a pipe, a terminal, a file that is no disk. Rule: as
-// fast as the reader takes them, never more than one chunk ahead, and from the same memory again and again.
+// fast as the reader takes them, a few chunks ahead where the disk is slow, and from the same memory again and again.
 import { readBytes, readsAsZeros } from '../block/byte-access.ts';
 import type { SectorSource } from '../block/sector-source.ts';
 import { allocateRoom } from '../core/room.ts';
@@ -7,6 +7,10 @@ import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { roundDown, type Bytes } from '../core/units.ts';
 
 const CHUNK_BYTES = 1 << 20;
+/** Chunks that are read while one is taken: one from a page cache, so many from a disk that makes us wait. */
+const MOST_AHEAD = 8;
+/** A chunk that had to be waited for longer has too few begun behind it; milliseconds. */
+const SLOW = 1;
 
 export interface ByteRange {
   /** First byte. */
@@ -23,31 +27,41 @@ export async function copyOut(
   task: TaskOptions = {},
 ): Promise<void> {
   const total = range.end - range.start;
-  const room = Math.min(CHUNK_BYTES, total);
-  const rooms = [allocateRoom(room), allocateRoom(room)] as const;
-  const zeros = Buffer.alloc(room);
-  const fill = async (start: number, into: Buffer): Promise<Uint8Array> => {
-    const end = chunkEnd(start, range.end);
+  const size = Math.min(CHUNK_BYTES, total);
+  const zeros = Buffer.alloc(size);
+  const rooms: Buffer[] = [];
+  const begun: { readonly reading: Promise<Uint8Array>; readonly room: Buffer }[] = [];
+  const fill = async (start: number, end: number, into: Buffer): Promise<Uint8Array> => {
     if (await readsAsZeros(source, start as Bytes, end - start)) return zeros.subarray(0, end - start);
     const data = into.subarray(0, end - start);
     await readBytes(source, start as Bytes, data);
     return data;
   };
-  // One chunk is read while the one before is taken; its failure is met when its turn comes.
-  const begin = (start: number, turn: number): Promise<Uint8Array> | undefined => {
-    if (start >= range.end) return undefined;
-    const reading = fill(start, rooms[turn % 2]!);
-    reading.catch(() => undefined);
-    return reading;
-  };
-  let next = begin(range.start, 0);
-  for (let at = range.start, turn = 0; next !== undefined; turn++) {
-    throwIfAborted(task);
-    const data: Uint8Array = await next;
-    at += data.length;
-    next = begin(at, turn + 1);
-    await write(data);
-    task.onProgress?.({ phase: 'copying', done: at - range.start, total, unit: 'bytes' });
+  let next = range.start;
+  let ahead = 1;
+  try {
+    for (let at = range.start; at < range.end;) {
+      for (; next < range.end && begun.length <= ahead; next = chunkEnd(next, range.end)) {
+        const room = rooms.pop() ?? allocateRoom(size);
+        const reading = fill(next, chunkEnd(next, range.end), room);
+        // Its failure is met when its turn comes.
+        reading.catch(() => undefined);
+        begun.push({ reading, room });
+      }
+      throwIfAborted(task);
+      const { reading, room } = begun[0]!;
+      const began = performance.now();
+      const data = await reading;
+      const waited = performance.now() - began > SLOW;
+      ahead = waited ? Math.min(MOST_AHEAD, ahead + 1) : Math.max(1, ahead - 1);
+      begun.shift();
+      at += data.length;
+      await write(data);
+      rooms.push(room);
+      task.onProgress?.({ phase: 'copying', done: at - range.start, total, unit: 'bytes' });
+    }
+  } finally {
+    await Promise.allSettled(begun.map(({ reading }) => reading));
   }
 }
 

@@ -1,18 +1,13 @@
 // What the servers serve, as types: a table of exports, what each can do, and how they are asked for.
-import type { RunList } from '../block/run-list.ts';
 import type { SectorRange } from '../block/sector-range.ts';
-import type { SectorSource, SectorTarget } from '../block/sector-source.ts';
+import type { PlannedSource, SectorTarget } from '../block/sector-source.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
 import type { VmdkError } from '../core/errors.ts';
 import type { Bytes } from '../core/units.ts';
 import type { Disk } from '../disk/disk.ts';
 
-/** A source that keeps its plans: see Chain.plan. */
-export interface PlannedSource extends SectorSource {
-  plan(range: SectorRange): Promise<RunList>;
-}
-
-export interface WritableTarget extends PlannedSource, SectorTarget {
+export interface WritableTarget extends SectorTarget {
+  plan: PlannedSource['plan'];
   /** The grain that holds `sector`. */
   grainAt(sector: number): SectorRange;
   /** Whole grains of what lies below can be hidden without writing zeros. */

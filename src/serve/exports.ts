@@ -1,6 +1,7 @@
 // Opens what is served: each link of each disk as an export by its file's name, and points that somebody names (a machine's
 // disks, its snapshots) by theirs. Rule: links are opened once, and only the leaf that was asked for can be written.
 import { posix } from 'node:path';
+import type { PlannedSource } from '../block/sector-source.ts';
 import { MergedSource, type Chain } from '../chain/chain.ts';
 import { openChain } from '../chain/open-chain.ts';
 import type { WritableChain } from '../chain/writable-chain.ts';
@@ -13,14 +14,7 @@ import { filesOfDisk, takeLocks } from '../operations/with-locks.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { uniqueNames } from './export-names.ts';
-import type {
-  ExportPoint,
-  ExportSet,
-  PlannedSource,
-  ServedExport,
-  ServeOptions,
-  WritableTarget,
-} from './export-types.ts';
+import type { ExportPoint, ExportSet, ServedExport, ServeOptions, WritableTarget } from './export-types.ts';
 import { openOverlay } from './overlay.ts';
 import { makeRunFolder, type RunFolder } from './run-folder.ts';
 

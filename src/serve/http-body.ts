@@ -3,7 +3,7 @@
 import { randomBytes } from 'node:crypto';
 import type { ServerResponse } from 'node:http';
 import type { BufferPool } from './buffer-pool.ts';
-import type { PlannedSource } from './export-types.ts';
+import type { PlannedSource } from '../block/sector-source.ts';
 import type { ByteSpan } from './http-ranges.ts';
 import { readAt } from './served-bytes.ts';
 

@@ -3,7 +3,7 @@
 import { sectorRange } from '../block/sector-range.ts';
 import type { RunList } from '../block/run-list.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
-import type { PlannedSource } from './export-types.ts';
+import type { PlannedSource } from '../block/sector-source.ts';
 import { LONGEST_STRING, STATE } from './nbd-protocol.ts';
 import type { StatusExtent } from './nbd-messages.ts';
 

@@ -6,7 +6,8 @@ import { sectorRange, type SectorRange } from '../block/sector-range.ts';
 import type { RunList } from '../block/run-list.ts';
 import { RangeLock } from '../core/range-lock.ts';
 import { roundDown, roundUp, SECTOR_BYTES, type Bytes } from '../core/units.ts';
-import type { PlannedSource, WritableTarget } from './export-types.ts';
+import type { PlannedSource } from '../block/sector-source.ts';
+import type { WritableTarget } from './export-types.ts';
 
 /** Shorter zeros within a read are not worth a message of their own. */
 const HOLE_WORTH_TELLING = 32 * 1024;

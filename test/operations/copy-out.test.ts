@@ -1,6 +1,6 @@
 // A disk's bytes, handed out in order from the same memory again and again: each chunk holds until it was taken.
 import fc from 'fast-check';
-import { setImmediate as turn } from 'node:timers/promises';
+import { setImmediate as turn, setTimeout as sleep } from 'node:timers/promises';
 import { expect, it } from 'vitest';
 import { readMapped } from '../../src/block/read-runs.ts';
 import { RunList } from '../../src/block/run-list.ts';
@@ -90,4 +90,33 @@ it('stops where nobody takes any more, and when it is told to', async () => {
   const copying = copyOut(disk(), { start: 0, end: SIZE }, stop, { signal: stopped.signal });
   await expect(copying).rejects.toThrow(/abort/i);
   expect(chunks).toBe(2);
+});
+
+it('reads one chunk ahead where reading is quick, and up to eight where it has to be waited for', async () => {
+  const size = 40 * MIB;
+  let [underWay, most, pause] = [0, 0, 0];
+  const runs = new RunList(0);
+  runs.addData(size / 512, bufferOrigin(Buffer.alloc(0)), 0);
+  const slow: SectorSource = {
+    capacity: (size / 512) as Sectors,
+    map: (range) => Promise.resolve(runs.slice(range)),
+    read: async () => {
+      most = Math.max(most, ++underWay);
+      if (pause > 0) await sleep(pause);
+      underWay--;
+    },
+    close: () => Promise.resolve(),
+  };
+  const take = (): Promise<void> => Promise.resolve();
+  await copyOut(slow, { start: 0, end: 4 * MIB }, take);
+  expect(most).toBeLessThanOrEqual(2);
+  pause = 5;
+  await copyOut(slow, { start: 0, end: size }, take);
+  expect(most).toBeGreaterThan(4);
+  expect(most).toBeLessThanOrEqual(9);
+  expect(underWay).toBe(0);
+  const gone = (): Promise<void> => Promise.reject(new Error('gone'));
+  await expect(copyOut(slow, { start: 0, end: size }, gone)).rejects.toThrow('gone');
+  // Whoever closes the disk next finds nothing under way.
+  expect(underWay).toBe(0);
 });

@@ -2,7 +2,7 @@
 // under way. The disks are in memory; what goes over the wire is real.
 import { connect, type Socket } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
-import type { PlannedSource } from '../../src/serve/export-types.ts';
+import type { PlannedSource } from '../../src/block/sector-source.ts';
 import type { HttpEvent, HttpLimits } from '../../src/serve/http-limits.ts';
 import { serveHttp, type HttpServer } from '../../src/serve/http-server.ts';
 import { serveSmallChain, until, type Serving } from '../support/serving.ts';
