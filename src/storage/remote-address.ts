@@ -83,6 +83,17 @@ export function assertHere(path: string): void {
   if (isUrl(path)) throw remoteReadOnly(path);
 }
 
+/** For a place that is listed or written to; `what` says which. @throws VmdkError `remote-read-only` for a URL. */
+export function assertNoUrl(path: string, what: string): void {
+  if (!isUrl(path)) return;
+  throw new VmdkError('refused', 'remote-read-only', `${what} must be on this machine`, {
+    path: shown(path),
+    found: 'a URL',
+    expected: 'a file or folder here',
+    hint: 'What lies elsewhere is read file by file: it is never written, and no folder there is listed.',
+  });
+}
+
 export function remoteReadOnly(url: string): VmdkError {
   return new VmdkError('refused', 'remote-read-only', 'a remote file is only read', {
     path: shown(url),

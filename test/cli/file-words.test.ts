@@ -65,6 +65,31 @@ describe('a word that should name a file', () => {
     expect(await readdir(folder)).toEqual(before);
   });
 
+  it('is no URL where something is made or looked through', async () => {
+    const { base } = await makeSmallChain(folder);
+    const before = await readdir(folder);
+    const url = 'http://127.0.0.1:9/x';
+    for (const line of [
+      ['create', `${url}.vmdk`, '1M'],
+      ['convert', base, `${url}.vmdk`],
+      ['cat', base, '-o', url],
+      ['clone', base, '--into', url],
+      ['rename', base, `${url}.vmdk`],
+      ['hash', base, '--manifest', url],
+      ['scan', url],
+      ['relink', url, '--allow-origin', url],
+    ]) {
+      const { code, stderr } = await vmdkit(line, { cwd: folder });
+      expect([code, stderr.split('\n')[0]], line[0]).toEqual([
+        4,
+        expect.stringMatching(
+          /^vmdkit: http:\/\/127\.0\.0\.1:9\/x(\.vmdk)?: .* must be on this machine: found a URL,/,
+        ),
+      ]);
+    }
+    expect(await readdir(folder)).toEqual(before);
+  });
+
   it('is taken as it stands where there is such a file', async () => {
     const { base } = await makeSmallChain(folder);
     await copyFile(base, join(folder, 'nbd:x.vmdk'));
