@@ -11,6 +11,8 @@ const CHUNK_BYTES = 1 << 20;
 const MOST_AHEAD = 8;
 /** A chunk that had to be waited for longer has too few begun behind it; milliseconds. */
 const SLOW = 1;
+/** Chunks in a row that did not have to be waited for: the disk is not slow any more. */
+const QUICK_AGAIN = 32;
 
 export interface ByteRange {
   /** First byte. */
@@ -39,6 +41,7 @@ export async function copyOut(
   };
   let next = range.start;
   let ahead = 1;
+  let quick = 0;
   try {
     for (let at = range.start; at < range.end;) {
       for (; next < range.end && begun.length <= ahead; next = chunkEnd(next, range.end)) {
@@ -52,8 +55,9 @@ export async function copyOut(
       const { reading, room } = begun[0]!;
       const began = performance.now();
       const data = await reading;
-      const waited = performance.now() - began > SLOW;
-      ahead = waited ? Math.min(MOST_AHEAD, ahead + 1) : Math.max(1, ahead - 1);
+      quick = performance.now() - began > SLOW ? 0 : quick + 1;
+      if (quick === 0) ahead = Math.min(MOST_AHEAD, ahead + 1);
+      else if (quick > QUICK_AGAIN) ahead = 1;
       begun.shift();
       at += data.length;
       await write(data);

@@ -108,13 +108,12 @@ it('reads one chunk ahead where reading is quick, and up to eight where it has t
     close: () => Promise.resolve(),
   };
   const take = (): Promise<void> => Promise.resolve();
-  await copyOut(slow, { start: 0, end: 4 * MIB }, take);
-  expect(most).toBeLessThanOrEqual(2);
+  await copyOut(slow, { start: 0, end: size }, take);
+  // Two, and one more for each time that the system had us wait.
+  expect(most).toBeLessThan(6);
   pause = 5;
   await copyOut(slow, { start: 0, end: size }, take);
-  expect(most).toBeGreaterThan(4);
-  expect(most).toBeLessThanOrEqual(9);
-  expect(underWay).toBe(0);
+  expect([most, underWay]).toEqual([9, 0]);
   const gone = (): Promise<void> => Promise.reject(new Error('gone'));
   await expect(copyOut(slow, { start: 0, end: size }, gone)).rejects.toThrow('gone');
   // Whoever closes the disk next finds nothing under way.
