@@ -1,6 +1,7 @@
 // Linked clones as QEMU sees them: every one opens, reads as its base does, byte for byte, and is written apart.
 import { createHash } from 'node:crypto';
 import { cp, mkdir, readFile, stat } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { createDelta } from '../../src/operations/create-delta.ts';
@@ -24,7 +25,7 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'linked clones', ({ 'qemu-img': qemu, 
   let images: QemuImages;
   const model = Buffer.alloc(SIZE);
   beforeAll(async () => {
-    start = await QemuImages.open(qemu, io);
+    start = await QemuImages.open(qemu, io, tmpdir());
     await mkdir(start.path('golden'));
     await start.create('golden/golden.vmdk', { size: SIZE });
     const work = randomWork(11, SIZE, 40);
@@ -33,7 +34,7 @@ describeWithPeer(['qemu-img', 'qemu-io'], 'linked clones', ({ 'qemu-img': qemu, 
   });
   afterAll(() => start.close());
   beforeEach(async () => {
-    images = await QemuImages.open(qemu, io);
+    images = await QemuImages.open(qemu, io, tmpdir());
     await cp(start.folder, images.folder, { recursive: true });
   });
   afterEach(() => images.close());

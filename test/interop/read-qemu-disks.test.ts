@@ -1,5 +1,6 @@
 // Disks without a parent that QEMU made and wrote: we read what QEMU reads, and map them as QEMU does.
 import { rename } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { afterEach, beforeEach, expect, it } from 'vitest';
 import { sectorRange } from '../../src/block/sector-range.ts';
 import { openDisk } from '../../src/disk/open-disk.ts';
@@ -18,7 +19,7 @@ import {
 describeWithPeer(['qemu-img', 'qemu-io'], 'a disk by QEMU', ({ 'qemu-img': qemu, 'qemu-io': io }) => {
   let images: QemuImages;
   beforeEach(async () => {
-    images = await QemuImages.open(qemu, io);
+    images = await QemuImages.open(qemu, io, tmpdir());
   });
   afterEach(() => images.close());
 

@@ -7,9 +7,10 @@ import { afterEach, beforeAll, beforeEach, expect, it } from 'vitest';
 import { SECTOR_BYTES } from '../../src/core/units.ts';
 import { REGISTER_NAME } from '../../src/machine/sharers-register.ts';
 import { createNodeFileStore } from '../../src/storage/node-file-store.ts';
-import { buildCommand, temporaryFolder, vmdkit } from '../support/command.ts';
+import { buildCommand, vmdkit } from '../support/command.ts';
 import { buildMachine, readDisk, type MachineModel, type ModelPoint } from '../support/machine-model.ts';
 import { describeWithPeer } from '../support/peer-tools.ts';
+import { quickFolder } from '../support/quick-folder.ts';
 
 const CLONES = 1000;
 const fs = createNodeFileStore({ reads: 'sync' });
@@ -24,7 +25,7 @@ describeWithPeer(['qemu-io'], 'a thousand clones of a machine', ({ 'qemu-io': io
   let model: MachineModel;
   beforeAll(() => buildCommand());
   beforeEach(async () => {
-    ({ folder, remove } = await temporaryFolder());
+    ({ folder, remove } = await quickFolder());
     model = await buildMachine(fs, join(folder, 'golden'), { sectors: 512 });
   });
   afterEach(() => remove());

@@ -1,5 +1,6 @@
 // Disks without a parent that we made and wrote: QEMU, libvmdk and 7-Zip must find in them what we put there.
 import { readdir, readFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { bytes } from '../../src/core/units.ts';
@@ -38,7 +39,7 @@ describeWithPeer(
     const works = [0, 1, 2].map((round) => randomWork(10 + round, ODD, 12));
 
     beforeAll(async () => {
-      images = await QemuImages.open(qemu, io);
+      images = await QemuImages.open(qemu, io, tmpdir());
       const model = Buffer.alloc(ODD);
       for (const work of works) applyToModel(model, work);
       disks = TYPES.map((options, index) => ({ name: `disk${index}.vmdk`, model, options }));

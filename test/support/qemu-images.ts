@@ -3,7 +3,6 @@
 import { createHash } from 'node:crypto';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { mkdtemp, open, readFile, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { inspect } from 'node:util';
 import { expect } from 'vitest';
@@ -16,6 +15,7 @@ import { openChain } from '../../src/chain/open-chain.ts';
 import { SECTOR_BYTES, type Sectors } from '../../src/core/units.ts';
 import { loadNatives } from '../../src/storage/natives.ts';
 import type { Peer } from './peer-tools.ts';
+import { quickRoot } from './quick-folder.ts';
 
 export const MIB = 2 ** 20;
 
@@ -50,7 +50,7 @@ const patterns = Array.from({ length: PATTERNS }, (_, index) => {
 let patternFiles: string | undefined;
 
 function makePatternFiles(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'vmdkit-patterns-'));
+  const folder = mkdtempSync(join(quickRoot, 'vmdkit-patterns-'));
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   for (const [index, data] of patterns.entries()) writeFileSync(join(folder, `pattern-${index}`), data);
   return folder;
@@ -277,8 +277,9 @@ export class QemuImages {
     this.#io = io;
   }
 
-  static async open(qemu: Peer, io: Peer): Promise<QemuImages> {
-    const folder = await mkdtemp(join(tmpdir(), 'vmdkit-qemu-'));
+  /** `root`: where its folder goes; the disk's for what is about blocks and holes. */
+  static async open(qemu: Peer, io: Peer, root = quickRoot): Promise<QemuImages> {
+    const folder = await mkdtemp(join(root, 'vmdkit-qemu-'));
     patternFiles ??= makePatternFiles();
     return new QemuImages(folder, qemu, io);
   }
