@@ -135,7 +135,7 @@ describe('a very large disk is examined under 300 MiB', () => {
     const { path } = await seSparseDiskWithScatteredGrains(
       join(folder, 'few'),
       (16 * TIB_SECTORS) as Sectors,
-      4,
+      2,
     );
     const args = ['hash', path, '--sparse-only', '--piece', '1G', '--format', 'sum', '--name', 'big'];
     const [ran] = runInTurn([args]);
