@@ -46,12 +46,12 @@ const patterns = Array.from({ length: PATTERNS }, (_, index) => {
   return data;
 });
 
-/** The folder of the patterns as files, for QEMU: made once, and gone with the process. */
+/** The folder of the patterns as files, for QEMU, while there are images: a worker that is ended could not remove it. */
 let patternFiles: string | undefined;
+let imagesOpen = 0;
 
 function makePatternFiles(): string {
   const folder = mkdtempSync(join(quickRoot, 'vmdkit-patterns-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
   for (const [index, data] of patterns.entries()) writeFileSync(join(folder, `pattern-${index}`), data);
   return folder;
 }
@@ -281,6 +281,7 @@ export class QemuImages {
   static async open(qemu: Peer, io: Peer, root = quickRoot): Promise<QemuImages> {
     const folder = await mkdtemp(join(root, 'vmdkit-qemu-'));
     patternFiles ??= makePatternFiles();
+    imagesOpen++;
     return new QemuImages(folder, qemu, io);
   }
 
@@ -383,6 +384,10 @@ export class QemuImages {
   }
 
   close(): Promise<void> {
+    if (--imagesOpen === 0) {
+      rmSync(patternFiles!, { recursive: true });
+      patternFiles = undefined;
+    }
     return rm(this.folder, { recursive: true });
   }
 }
