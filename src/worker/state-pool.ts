@@ -1,10 +1,10 @@
 // A few zlib states that serve again and again. A new one for each grain would cost a quarter of a megabyte of fresh
 // memory, and more time than many a grain takes.
 
-/** As many as libuv has threads for them. */
-const STATES = 4;
+/** Twice as many as libuv has threads for them: a thread that has ended one finds the next, and need not be woken. */
+const STATES = 8;
 
-/** Lends states, at most four at a time; the others wait. */
+/** Lends states, at most eight at a time; the others wait. */
 export interface StatePool<S> {
   /** Runs `work` with a state that nobody else has. A state is not used again once `work` has failed with it. */
   use<T>(work: (state: S) => Promise<T>): Promise<T>;
