@@ -25,15 +25,14 @@ try {
   await makeImages(folder, sizeMiB, 32);
   await makeServedImages(folder, quick);
   const rows = [];
-  const bare = startOfNode();
   for (const each of await benchCases(folder, sizeMiB)) {
     if (only !== undefined && !new RegExp(only).test(each.title)) continue;
-    const row = measure(each, bare);
+    const row = measure(each);
     rows.push(row);
     console.log(
       `${row.title}: ${row.ratio.toFixed(1)} (asked for ${row.target}, most ${most(row.peerMs, row.leastMs)?.toFixed(1) ?? 'unknown'}, start aside ${row.aside.toFixed(1)})`,
     );
-    if (!quick && only === undefined) writeFileSync(pageFile, page(rows, peer, bare));
+    if (!quick && only === undefined) writeFileSync(pageFile, page(rows, peer));
   }
 } finally {
   rmSync(folder, { recursive: true, force: true });
@@ -45,8 +44,9 @@ function valueOf(option) {
 }
 
 /** Medians of alternating runs (undefined for a side that is not there), after one of each that is not counted; of three where runs are long. */
-function measure({ title, target, starts = true, prepare, peer, ours, least, done }, bare) {
-  const times = { peer: [], ours: [], least: [] };
+function measure({ title, target, starts = true, prepare, peer, ours, least, done }) {
+  const times = { peer: [], ours: [], least: [], bare: [] };
+  const bare = starts ? () => run(process.execPath, ['-e', '0']) : undefined;
   const begun = performance.now();
   for (let round = -1; round < rounds; round++) {
     if (round >= 3 && performance.now() - begun > LONG_MS) break;
@@ -54,28 +54,19 @@ function measure({ title, target, starts = true, prepare, peer, ours, least, don
       ['peer', peer],
       ['ours', ours],
       ['least', least],
+      ['bare', bare],
     ]) {
       if (work === undefined) continue;
-      prepare?.(side);
+      if (side !== 'bare') prepare?.(side);
       const start = performance.now();
       work();
       if (round >= 0) times[side].push(performance.now() - start);
     }
   }
   done?.();
-  const [peerMs, oursMs, leastMs] = [median(times.peer), median(times.ours), median(times.least)];
-  const aside = starts ? peerMs / (oursMs - bare) : peerMs / oursMs;
-  return { title, target, peerMs, oursMs, leastMs, ratio: peerMs / oursMs, aside };
-}
-
-/** What Node takes to start and do nothing, in milliseconds. */
-function startOfNode() {
-  const times = Array.from({ length: 9 }, () => {
-    const start = performance.now();
-    run(process.execPath, ['-e', '0']);
-    return performance.now() - start;
-  });
-  return median(times);
+  const [peerMs, oursMs, leastMs, bareMs] = [times.peer, times.ours, times.least, times.bare].map(median);
+  const aside = peerMs / (oursMs - (bareMs ?? 0));
+  return { title, target, peerMs, oursMs, leastMs, bareMs, ratio: peerMs / oursMs, aside };
 }
 
 /** The ratio that a program would have that took no more than the least; undefined where that is not measured. */
@@ -97,7 +88,8 @@ function relative(rows, deep, shallow) {
   return of(shallow) === undefined || of(deep) === undefined ? undefined : of(deep) / of(shallow);
 }
 
-function page(rows, peer, bare) {
+function page(rows, peer) {
+  const bare = median(rows.flatMap(({ bareMs }) => bareMs ?? []));
   const depth = relative(rows, 'random reads of 4 KiB, depth 32', 'random reads of 4 KiB, depth 1');
   const lines = rows.map(
     ({ title, target, peerMs, oursMs, leastMs, ratio, aside }) =>
@@ -119,9 +111,9 @@ to a new file, by a list of places made beforehand; bare Node that makes as many
 start of Node for map and compare; half of zlib's work and of the writing, on one core, for streams; nbdkit with a raw file for
 nbdcopy. Most = the peer's time / least: no program on Node gets there.
 
-Start aside = the ratio without the ${seconds(bare)} s that Node takes to start and do nothing here. What was asked for was
-set where that took 0.06 s; a machine on which it takes longer, while the peer starts as fast as ever, shows
-less of the same work in the ratio of the short rows.
+Start aside = the ratio without what Node takes to start and do nothing, measured in the same rounds: here ${seconds(bare)} s. What
+was asked for was set where that took 0.06 s; where it takes longer, while the peer starts as fast as ever, the same
+work shows as less in the ratio of the short rows.
 
 Node ${process.version}, ${peer}, ${cpus().length} cores. A virtual disk of ${sizeMiB / 1024} GiB, about a third of it data, as
 monolithicSparse; chains over it have 600 scattered 64 KiB grains in every link.
