@@ -15,6 +15,7 @@ import { LeafWriter } from '../chain/writable-chain.ts';
 import { VmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
+import { isFirstExtent } from '../disk/open-extents.ts';
 import { openContext, type OpenContext } from '../disk/open-options.ts';
 import { openWritableDiskIn } from '../disk/open-writable-disk.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
@@ -120,11 +121,15 @@ async function mergeTo(
 
 /** @throws VmdkError `unsupported` for a disk that no merge can go into. */
 export function assertMergeable(keeper: TreeLink): void {
+  const { descriptor, files } = keeper;
   const folder = posix.dirname(keeper.path);
-  const elsewhere = keeper.descriptor.extents.find(
-    ({ fileName }) => fileName !== undefined && !keeper.files.includes(posix.join(folder, fileName)),
+  // The file that holds the descriptor is the first extent, whatever its line calls it.
+  const named =
+    keeper.embedded && isFirstExtent(descriptor) ? descriptor.extents.slice(1) : descriptor.extents;
+  const elsewhere = named.find(
+    ({ fileName }) => fileName !== undefined && !files.includes(posix.join(folder, fileName)),
   );
-  const nested = elsewhere?.fileName ?? keeper.files.find((file) => posix.dirname(file) !== folder);
+  const nested = elsewhere?.fileName ?? files.find((file) => posix.dirname(file) !== folder);
   if (nested !== undefined) {
     throw cannotMerge(
       keeper,
