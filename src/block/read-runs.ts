@@ -1,7 +1,7 @@
 // Carries out a plan: turns runs into as few reads of files as it can, in file order, several in flight.
 // Cost follows runs: neighbours in a file become one read, however the guest orders them.
 import { allocateRoom } from '../core/room.ts';
-import { after, DONE } from '../core/settled.ts';
+import { after, allOf, DONE } from '../core/settled.ts';
 import type { Sectors } from '../core/units.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { DataOrigin, RunList } from './run-list.ts';
@@ -125,7 +125,7 @@ function inFlight<T>(items: readonly T[], work: (item: T) => Promise<void>): Pro
   return DONE;
 }
 
-async function inLanes<T>(
+function inLanes<T>(
   items: readonly T[],
   from: number,
   begun: Promise<void>,
@@ -137,9 +137,7 @@ async function inLanes<T>(
     while (next < items.length) await work(items[next++]!);
   };
   const others = Math.min(READS_IN_FLIGHT - 1, items.length - from);
-  const lanes = [lane(begun), ...Array.from({ length: others }, () => lane(DONE))];
-  const outcomes = await Promise.allSettled(lanes);
-  for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
+  return allOf([lane(begun), ...Array.from({ length: others }, () => lane(DONE))]);
 }
 
 function targetOf(runs: RunList, index: number, into: Uint8Array): Uint8Array {

@@ -5,7 +5,7 @@ import { sectorRange, type SectorRange } from '../block/sector-range.ts';
 import { isZero } from '../block/zero-scan.ts';
 import type { Chain } from '../chain/chain.ts';
 import { allocateRoom } from '../core/room.ts';
-import { DONE } from '../core/settled.ts';
+import { allOf, DONE } from '../core/settled.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { storeFor, type PromisesFs } from '../storage/promises-file-store.ts';
@@ -118,11 +118,8 @@ function compareChunk({ runs, stretch: { start, end } }: Chunk, rooms: Buffer[])
     rooms.push(room);
     return { compared: length, differences: found };
   };
-  if (reads.every((read) => read === DONE)) return Promise.resolve(judge());
-  return Promise.allSettled(reads).then((outcomes) => {
-    for (const outcome of outcomes) if (outcome.status === 'rejected') throw outcome.reason;
-    return judge();
-  });
+  const reading = allOf(reads);
+  return reading === DONE ? Promise.resolve(judge()) : reading.then(judge);
 }
 
 function differingSectors(a: Buffer, b: Buffer, start: number): Difference[] {
