@@ -12,6 +12,7 @@ import { checkExtentFile, checkFlatFile, type CheckedExtent } from '../grain/che
 import { FindingLog } from '../grain/check-findings.ts';
 import { withoutPath } from '../grain/check-header.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
+import { join } from '../storage/place-names.ts';
 import { checkChangeTracking, checkLocks } from './check-companions.ts';
 import { checkDescriptor } from './check-descriptor.ts';
 import { SharedSpace } from './check-shared-space.ts';
@@ -100,6 +101,11 @@ function assertHere({ store }: OpenContext, descriptor: Descriptor): void {
   throw new VmdkError('unsupported', code, message, { path: descriptor.path, hint });
 }
 
+/** The same for all lines that mean one file, however each spells it. */
+function sharedName({ fileName = '' }: ExtentLine): string {
+  return join('', fileName.replaceAll('\\', '/'));
+}
+
 class ExtentWalk {
   readonly shared = new SharedSpace();
   grains: GrainCounts = NO_GRAINS;
@@ -116,9 +122,11 @@ class ExtentWalk {
     this.#descriptor = descriptor;
     this.#log = log;
     this.#options = options;
-    for (const { fileName = '', offset, sectors, line } of descriptor.extents) {
-      const needed = Math.max(this.#flats.get(fileName)?.needed ?? 0, (offset + sectors) * SECTOR_BYTES);
-      this.#flats.set(fileName, { needed, lastLine: line });
+    for (const each of descriptor.extents) {
+      const name = sharedName(each);
+      const end = (each.offset + each.sectors) * SECTOR_BYTES;
+      const needed = Math.max(this.#flats.get(name)?.needed ?? 0, end);
+      this.#flats.set(name, { needed, lastLine: each.line });
     }
   }
 
@@ -150,7 +158,7 @@ class ExtentWalk {
       const end = start + line.sectors * SECTOR_BYTES;
       this.shared.add(identity, path, start, end, line.line);
       // Several lines may share one flat file: it is judged once, by all that they need.
-      const { needed, lastLine } = this.#flats.get(line.fileName ?? '')!;
+      const { needed, lastLine } = this.#flats.get(sharedName(line))!;
       if (line.line === lastLine) return await checkFlatFile(check, needed);
       return { kind: 'flat', capacity: line.sectors, grains: NO_GRAINS };
     } finally {

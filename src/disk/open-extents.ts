@@ -12,7 +12,8 @@ import { openSeSparseExtent } from '../extent/sesparse-extent.ts';
 import { openSparseExtent } from '../extent/sparse-extent.ts';
 import { openWritableCowdExtent } from '../extent/writable-cowd-extent.ts';
 import { openWritableSparseExtent } from '../extent/writable-sparse-extent.ts';
-import { unescapeBars, type Descriptor, type ExtentLine } from '../format/descriptor.ts';
+import type { Descriptor, ExtentLine } from '../format/descriptor.ts';
+import { extentSpellings } from '../format/extent-names.ts';
 import { detectFileKind } from '../format/file-kind.ts';
 import type { RandomAccessFile, WritableFile } from '../storage/file-store.ts';
 import { dirname, isAbsolute, join } from '../storage/place-names.ts';
@@ -180,9 +181,8 @@ export async function extentPath(
   line: ExtentLine,
 ): Promise<string> {
   const name = line.fileName ?? '';
-  const spellings = [...new Set([name, name.replaceAll('\\', '/'), unescapeBars(name)])];
   let missing: unknown;
-  for (const spelling of spellings) {
+  for (const spelling of extentSpellings(name)) {
     const path = isAbsolute(spelling) ? spelling : join(dirname(descriptor.path), spelling);
     try {
       return (await context.guard.assertExtentAllowed(spelling === '' ? spelling : path, descriptor.path))

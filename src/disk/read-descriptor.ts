@@ -4,6 +4,7 @@ import { isZero } from '../block/zero-scan.ts';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { MAX_DESCRIPTOR_BYTES, parseDescriptor, type Descriptor } from '../format/descriptor.ts';
+import { meansFileCalled } from '../format/extent-names.ts';
 import { detectFileKind, type FileKind } from '../format/file-kind.ts';
 import { descriptorCandidatesFor } from '../format/file-names.ts';
 import { parseSparseHeader, SparseExtentHeader } from '../format/sparse-header.ts';
@@ -178,7 +179,7 @@ async function describeOwner(
       const text = Buffer.alloc(Math.min(await file.size(), FIRST_BYTES));
       await file.readExactly(text, 0);
       const { extents } = parseDescriptor(text, path);
-      return extents.some(({ fileName }) => fileName === extentName)
+      return extents.some(({ fileName }) => meansFileCalled(fileName, extentName))
         ? 'names this file'
         : 'names other files';
     } finally {

@@ -6,6 +6,7 @@ import type { Finding, Severity } from '../core/finding.ts';
 import { walkRuns, wholeOf } from '../block/read-runs.ts';
 import type { Disk } from '../disk/disk.ts';
 import { NO_PARENT_CID, printCid } from '../format/content-id.ts';
+import { extentBaseName } from '../format/extent-names.ts';
 import { showText } from '../format/plain-text.ts';
 import type { Snapshot } from '../format/vmsd.ts';
 import type { FileStore } from '../storage/file-store.ts';
@@ -113,7 +114,7 @@ function nameSigns(link: Disk, below: Disk | undefined): Finding[] {
   }
   const stem = basename(link.path).replace(/\.vmdk$/i, '');
   for (const { line } of link.embedded ? [] : link.extents) {
-    const name = line.fileName === undefined ? undefined : basename(line.fileName.replaceAll('\\', '/'));
+    const name = line.fileName === undefined ? undefined : extentBaseName(line.fileName);
     if (name === undefined || name.startsWith(stem)) continue;
     const message = `the extent is ${showText(name)}, which is no name for an extent of ${showText(stem)}: the descriptor was renamed, or made for this extent later`;
     found.push(sign('SIGN-EXTENT-NAME', 'info', link.path, message));

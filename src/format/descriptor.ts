@@ -161,16 +161,6 @@ export function createTypeOf(text: string): CreateType | undefined {
   return CREATE_TYPES.get(text.toLowerCase());
 }
 
-/**
- * Undoes VMware's `|HH` escapes. Whether descriptors use them is not certain, so a name is taken as written first and
- * this is tried only when no such file exists.
- */
-export function unescapeBars(text: string): string {
-  return text.replace(/\|([0-9a-f]{2})/gi, (_, digits: string) =>
-    String.fromCharCode(Number.parseInt(digits, 16)),
-  );
-}
-
 function limitedLines(body: Uint8Array, path: string): TextLine[] {
   if (body.length > MAX_DESCRIPTOR_BYTES) {
     throw new VmdkError('corrupt', 'descriptor-too-large', 'descriptor is too long', {

@@ -17,7 +17,7 @@ import type { TreeLink } from './link-tree.ts';
 import { spelledLike, vmsdOf, type ChangePlan } from './machine-change.ts';
 import { keptText, type MachineTree } from './machine-tree.ts';
 import { endingHalfMerge, planMergeInPlace } from './merge-in-place.ts';
-import { assertMergeable, keeperOf, measureMerge, stageMerge, type Merge } from './merge-links.ts';
+import { assertRemakeable, keeperOf, measureMerge, stageMerge, type Merge } from './merge-links.ts';
 import type { SnapshotOptions } from './snapshot-types.ts';
 
 /** Adds to the plan all that the consolidation takes. @throws VmdkError `disk-guarded`, `not-mergeable`, `no-content-id`. */
@@ -93,9 +93,9 @@ async function mergeInto(
     if (change !== undefined) changes.push(change);
     return;
   }
-  assertMergeable(keeper);
   if (options.inPlace === true && merge.into === 'bottom')
     return mergeWhereItStands(plan, merge, edits, data, options);
+  assertRemakeable(keeper);
   const size = keeper.occupied + data * SECTOR_BYTES;
   plan.needed += size;
   // Both are there until the new one is complete.

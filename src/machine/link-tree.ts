@@ -5,7 +5,7 @@ import type { ChainOptions } from '../chain/chain-options.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { Disk } from '../disk/disk.ts';
-import type { Descriptor } from '../format/descriptor.ts';
+import type { Descriptor, ExtentLine } from '../format/descriptor.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 
@@ -21,6 +21,8 @@ export interface TreeLink {
   readonly capacity: Disk['capacity'];
   /** Real paths of everything it is made of, the file that opens it first. */
   readonly files: readonly string[];
+  /** Its extents in order; `path`: the real path of the file, where it is one. */
+  readonly extents: readonly { readonly line: ExtentLine; readonly path: string | undefined }[];
   /** Its change tracking file, when there is one. */
   readonly tracking: string | undefined;
   /** Bytes that its files occupy. */
@@ -59,8 +61,8 @@ export async function openLinkTree(paths: Iterable<string>, options: ChainOption
 }
 
 async function factsOf(store: FileStore, disk: Disk, parent: string | undefined): Promise<TreeLink> {
-  const extents = disk.extents.flatMap(({ extent }) => extent.path ?? []);
-  const files = [...new Set([disk.path, ...extents])];
+  const extents = disk.extents.map(({ extent, line }) => ({ line, path: extent.path }));
+  const files = [...new Set([disk.path, ...extents.flatMap(({ path }) => path ?? [])])];
   let occupied = 0;
   for (const file of files) occupied += (await store.resolve(file)).allocated;
   const { path, identity, descriptor, createType, embedded, capacity } = disk;
@@ -77,6 +79,7 @@ async function factsOf(store: FileStore, disk: Disk, parent: string | undefined)
     embedded,
     capacity,
     files,
+    extents,
     tracking,
     occupied,
     ...shape,

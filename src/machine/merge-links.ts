@@ -15,11 +15,13 @@ import { LeafWriter } from '../chain/writable-chain.ts';
 import { VmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
-import { isFirstExtent } from '../disk/open-extents.ts';
 import { openContext, type OpenContext } from '../disk/open-options.ts';
 import { openWritableDiskIn } from '../disk/open-writable-disk.ts';
+import type { ExtentLine } from '../format/descriptor.ts';
+import { meansFileCalled } from '../format/extent-names.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
 import { copyFile } from './copy-file.ts';
+import { rewriteDescriptor } from './descriptor-change.ts';
 import type { TreeLink } from './link-tree.ts';
 
 export interface Merge {
@@ -67,7 +69,7 @@ export async function stageMerge(
 ): Promise<string[]> {
   const store = storeFor(options.fs);
   const keeper = keeperOf(merge);
-  assertMergeable(keeper);
+  assertRemakeable(keeper);
   const names: string[] = [];
   // The file that opens the disk last.
   for (const file of keeper.files.toReversed()) {
@@ -75,7 +77,9 @@ export async function stageMerge(
     await copyFile(store, file, posix.join(folder, name), options);
     names.push(name);
   }
-  await mergeTo(posix.join(folder, posix.basename(keeper.path)), merge, writing(options), options);
+  const copy = posix.join(folder, posix.basename(keeper.path));
+  await rewriteDescriptor(store, copy, { extents: besideEachOther(keeper) });
+  await mergeTo(copy, merge, writing(options), options);
   return names;
 }
 
@@ -119,24 +123,34 @@ async function mergeTo(
   }
 }
 
-/** @throws VmdkError `unsupported` for a disk that no merge can go into. */
-export function assertMergeable(keeper: TreeLink): void {
-  const { descriptor, files } = keeper;
-  const folder = posix.dirname(keeper.path);
-  // The file that holds the descriptor is the first extent, whatever its line calls it.
-  const named =
-    keeper.embedded && isFirstExtent(descriptor) ? descriptor.extents.slice(1) : descriptor.extents;
-  const elsewhere = named.find(
-    ({ fileName }) => fileName !== undefined && !files.includes(posix.join(folder, fileName)),
+/** Lines that lead to the copies, however the keeper spells its files: an absolute name would lead to the keeper itself. */
+function besideEachOther({ path: own, extents }: TreeLink): ExtentLine[] {
+  return extents.map(({ line, path }) =>
+    path === undefined || path === own ? line : { ...line, fileName: posix.basename(path) },
   );
-  const nested = elsewhere?.fileName ?? files.find((file) => posix.dirname(file) !== folder);
-  if (nested !== undefined) {
+}
+
+/** @throws VmdkError `not-mergeable` (unsupported) for a disk whose files cannot be made anew beside each other. */
+export function assertRemakeable(keeper: TreeLink): void {
+  assertMergeable(keeper);
+  const { path: own, extents } = keeper;
+  const folder = posix.dirname(own);
+  // The file that holds the descriptor is the first extent, whatever its line calls it.
+  const odd = extents.find(({ line: { fileName }, path }) => {
+    if (path === undefined || path === own) return false;
+    return posix.dirname(path) !== folder || !meansFileCalled(fileName, posix.basename(path));
+  });
+  if (odd !== undefined) {
     throw cannotMerge(
       keeper,
-      `the extent ${nested}`,
-      'extents that lie beside the descriptor, under their own names',
+      `the extent ${odd.path}`,
+      'extents that lie beside the descriptor, under their own names; --in-place takes any',
     );
   }
+}
+
+/** @throws VmdkError `not-mergeable` (unsupported) for a type that no merge can go into. */
+export function assertMergeable(keeper: TreeLink): void {
   if (keeper.createType === 'seSparse' || keeper.createType === 'streamOptimized') {
     throw cannotMerge(keeper, keeper.createType, 'a type that can be written');
   }

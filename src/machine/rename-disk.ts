@@ -8,6 +8,7 @@ import type { Chain } from '../chain/chain.ts';
 import { usageError, VmdkError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import type { ExtentLine } from '../format/descriptor.ts';
+import { meansFileCalled } from '../format/extent-names.ts';
 import { editDescriptor, type DescriptorEdits } from '../format/edit-descriptor.ts';
 import { printDescriptor } from '../format/print-descriptor.ts';
 import { applyChangeSet } from '../operations/change-set.ts';
@@ -135,8 +136,7 @@ function newNames({ leaf }: Chain, to: string): Pick<Renaming, 'files' | 'lines'
     if (extent.path === undefined) return line;
     const name = posix.basename(extent.path);
     // However the line spells it: what counts is where the file is, and that no link leads there.
-    const spelled = posix.basename((line.fileName ?? '').replaceAll('\\', '/'));
-    if (spelled !== name || posix.dirname(extent.path) !== posix.dirname(leaf.path)) {
+    if (!meansFileCalled(line.fileName, name) || posix.dirname(extent.path) !== posix.dirname(leaf.path)) {
       if (extent.path === leaf.path) return { ...line, fileName: posix.basename(to) };
       throw new VmdkError('refused', 'not-renamable', 'an extent of the disk is not beside its descriptor', {
         path: leaf.path,

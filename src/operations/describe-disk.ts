@@ -5,6 +5,7 @@ import type { Finding } from '../core/finding.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { Disk } from '../disk/disk.ts';
 import { findingsOf, openDiskIn } from '../disk/open-disk.ts';
+import { extentPath } from '../disk/open-extents.ts';
 import type { OpenContext } from '../disk/open-options.ts';
 import { readDescriptor, type FoundDescriptor } from '../disk/read-descriptor.ts';
 import type { Extent } from '../extent/extent.ts';
@@ -180,14 +181,14 @@ function describeLines(context: OpenContext, descriptor: Descriptor): Promise<Ex
     descriptor.extents.map(async (line) => {
       const { fileName } = line;
       if (fileName === undefined || line.type === 'ZERO') return lineReport(line, undefined);
-      const path = isAbsolute(fileName) ? fileName : join(dirname(descriptor.path), fileName);
       try {
-        const resolved = await context.guard.assertExtentAllowed(path, descriptor.path);
+        const resolved = await context.store.resolve(await extentPath(context, descriptor, line));
         return { ...lineReport(line, resolved.path), found: true, 'actual-size': resolved.allocated };
       } catch (error) {
         if (!isVmdkError(error)) throw error;
-        const missing = error.code === 'file-missing' ? { found: false } : {};
-        return { ...lineReport(line, isVmdkError(error, 'file-missing') ? path : fileName), ...missing };
+        if (error.code !== 'extent-missing') return lineReport(line, fileName);
+        const path = isAbsolute(fileName) ? fileName : join(dirname(descriptor.path), fileName);
+        return { ...lineReport(line, path), found: false };
       }
     }),
   );

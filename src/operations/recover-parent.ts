@@ -5,6 +5,7 @@ import { isVmdkError, VmdkError } from '../core/errors.ts';
 import type { OpenContext } from '../disk/open-options.ts';
 import { readDescriptor } from '../disk/read-descriptor.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
+import { extentBaseName } from '../format/extent-names.ts';
 import { classifyFileName, descriptorCandidatesFor } from '../format/file-names.ts';
 import type { Evidence } from './recover-evidence.ts';
 import { parentHintFor } from './parent-hint.ts';
@@ -60,7 +61,7 @@ export async function knownDisks(context: OpenContext, folder: string): Promise<
           parentName: hint === undefined ? undefined : posix.basename(hint.replaceAll('\\', '/')),
           capacity: extents.reduce((sum, { sectors }) => sum + sectors, 0),
           files: extents.flatMap(({ fileName }) =>
-            fileName === undefined ? [] : [posix.basename(fileName)],
+            fileName === undefined ? [] : [extentBaseName(fileName)],
           ),
         });
       } finally {

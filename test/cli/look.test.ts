@@ -1,6 +1,6 @@
 // dump, hexdump, diff --by and report as commands, on the demo's base disk and deltas above it.
 import { createHash } from 'node:crypto';
-import { copyFile, mkdir, readdir, readFile, stat, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { writeBytes } from '../../src/block/byte-access.ts';
@@ -118,6 +118,15 @@ describe('dump and hexdump', () => {
     const text = await quietly(['dump', base, 'header']);
     expect(text).toContain('  0x0000000c  capacity            131072 (0x20000)\n');
     expect((await vmdkit(['dump', base, 'heads'])).code).toBe(2);
+  });
+
+  it.each(['.\\', './', '/'])('find extents that the descriptor names by a path: %s', async (way) => {
+    const spelled = join(evidence, 'spelled.vmdk');
+    const line = `RW 131072 SPARSE "${way === '/' ? `${evidence}/` : way}base.vmdk"`;
+    await writeFile(spelled, `# Disk DescriptorFile\nversion=1\n\n${line}\n`);
+    const { pieces } = await json<{ pieces: { filename: string }[] }>('dump', ['dump', spelled, 'header']);
+    expect(pieces.map(({ filename }) => filename)).toEqual([base]);
+    await rm(spelled);
   });
 
   it('say so where no structure begins', async () => {

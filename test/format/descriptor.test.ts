@@ -4,7 +4,6 @@ import {
   assertSoundDescriptor,
   createTypeOf,
   parseDescriptor,
-  unescapeBars,
   type Descriptor,
 } from '../../src/format/descriptor.ts';
 import { printDescriptor } from '../../src/format/print-descriptor.ts';
@@ -308,10 +307,4 @@ describe('createTypeOf', () => {
     ['vmfsRDMP', 'vmfsPassthroughRawDeviceMap'],
     ['constructor', undefined],
   ])('knows %s as %s', (text, canonical) => expect(createTypeOf(text)).toBe(canonical));
-});
-
-describe('unescapeBars', () => {
-  it('undoes |HH and leaves other bars alone', () => {
-    expect(unescapeBars('a|22b|7C|7c|0A|zz|1')).toBe('a"b||\n|zz|1');
-  });
 });

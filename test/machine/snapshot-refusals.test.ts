@@ -4,13 +4,14 @@ import { posix } from 'node:path';
 import { beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { openChain } from '../../src/chain/open-chain.ts';
 import type { Sectors } from '../../src/core/units.ts';
+import type { ExtentLine } from '../../src/format/descriptor.ts';
 import { printDictionary } from '../../src/format/dictionary.ts';
 import { editDictionary } from '../../src/format/edit-dictionary.ts';
 import { setClones } from '../../src/format/edit-vmsd.ts';
 import { findSnapshot } from '../../src/machine/find-snapshot.ts';
 import { disksAt } from '../../src/machine/machine.ts';
 import type { TreeLink } from '../../src/machine/link-tree.ts';
-import { assertMergeable } from '../../src/machine/merge-links.ts';
+import { assertRemakeable } from '../../src/machine/merge-links.ts';
 import { openMachine } from '../../src/machine/open-machine.ts';
 import { consolidateSnapshots } from '../../src/machine/consolidate-machine.ts';
 import { createSnapshot } from '../../src/machine/snapshot-create.ts';
@@ -203,13 +204,14 @@ describe('deleting refuses', () => {
     const link = {
       path: '/ds/x.vmdk',
       files: ['/ds/x.vmdk'],
-      descriptor: { extents: [] },
+      extents: [],
     } as unknown as TreeLink;
-    expect(() => assertMergeable({ ...link, createType: 'seSparse' })).toThrow(
+    expect(() => assertRemakeable({ ...link, createType: 'seSparse' })).toThrow(
       /found seSparse, expected a type that can be written\n {2}With --keep-disks/,
     );
-    const nested = { ...link, createType: 'monolithicFlat', files: ['/ds/x.vmdk', '/ds/sub/x-flat.vmdk'] };
-    expect(() => assertMergeable(nested)).toThrow(/found the extent \/ds\/sub\/x-flat\.vmdk/);
+    const extents = [{ line: { fileName: 'sub/x-flat.vmdk' } as ExtentLine, path: '/ds/sub/x-flat.vmdk' }];
+    const nested = { ...link, createType: 'monolithicFlat', extents };
+    expect(() => assertRemakeable(nested)).toThrow(/found the extent \/ds\/sub\/x-flat\.vmdk/);
   });
 });
 

@@ -1,7 +1,7 @@
 // `vmdkit dump`: the structures of a disk's files, field by field, with the byte where each stands. Files are looked at
 // one by one, so that a disk that does not open can be dumped as well.
-import { dirname, join } from 'node:path';
 import { usageError, VmdkError } from '../../core/errors.ts';
+import { extentPath } from '../../disk/open-extents.ts';
 import { openContext } from '../../disk/open-options.ts';
 import { DUMP_PARTS, dumpableParts, dumpPart, type Dumped, type DumpPart } from '../../examine/dump.ts';
 import { MAX_DESCRIPTOR_BYTES, parseDescriptor } from '../../format/descriptor.ts';
@@ -59,11 +59,11 @@ async function filesOf(args: Arguments, context: CommandContext): Promise<string
     }
     const text = Buffer.alloc(Math.min(await file.size(), MAX_DESCRIPTOR_BYTES));
     await file.readExactly(text, 0);
-    const names = new Set(parseDescriptor(text, path).extents.flatMap(({ fileName }) => fileName ?? []));
-    const places: string[] = [];
-    for (const name of names) {
-      places.push((await options.guard.assertExtentAllowed(join(dirname(path), name), path)).path);
-    }
+    const descriptor = parseDescriptor(text, path);
+    const found = new Set<string>();
+    for (const line of descriptor.extents)
+      if (line.fileName !== undefined) found.add(await extentPath(options, descriptor, line));
+    const places = [...found];
     if (only === undefined) return [path, ...places];
     if (places[only] === undefined)
       throw usageError(`--extent: there are ${places.length} extent files, counted from 0`);
