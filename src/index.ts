@@ -51,6 +51,7 @@ export type {
 export type { BaseOptions as CloneBaseOptions } from './operations/clone-bases.ts';
 export type { CloneName, NameRequest } from './operations/clone-names.ts';
 export { applyChangeSet, type ChangeSet, type ChangeSetOptions } from './operations/change-set.ts';
+export { foretell, type Fate } from './operations/foresee-run.ts';
 export {
   findInterrupted,
   settleChangeSets,

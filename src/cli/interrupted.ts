@@ -2,14 +2,15 @@
 // a file is missing, since it may lie in such a run's journal. Rule: only looked at.
 import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
+import { fateWords, foretell } from '../operations/foresee-run.ts';
 import { findInterrupted } from '../operations/settle-changes.ts';
 import { isUrl } from '../storage/place-names.ts';
 import type { CommandContext } from './context.ts';
 
 export async function warnOfInterrupted(path: string, context: CommandContext): Promise<void> {
   const { path: folder } = await context.store.resolve(posix.dirname(path));
-  for (const { label, fate } of await findInterrupted(context.store, folder, { takeOver: context.force }))
-    context.warn(`a ${label} run that was interrupted will be ${fate} first`);
+  for (const run of await findInterrupted(context.store, folder, { takeOver: context.force }))
+    context.warn(foretell(run));
 }
 
 /** Before the error that something is missing. */
@@ -30,7 +31,7 @@ async function warnOfJournals(folder: string, context: CommandContext): Promise<
     const { path } = await context.store.resolve(folder);
     for (const { label, fate, path: journal } of await findInterrupted(context.store, path))
       context.warn(
-        `what is missing may be in ${journal}, of a ${label} run that was interrupted: it will be ${fate} by the next command that changes files here, as by the same one again`,
+        `what is missing may be in ${journal}, of a ${label} run that was interrupted: it ${fateWords(fate, 'by the next command that changes files here, as by the same one again')}`,
       );
   } catch (error) {
     if (!isVmdkError(error)) throw error;

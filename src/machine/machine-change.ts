@@ -9,6 +9,7 @@ import { printDictionary, type Dictionary } from '../format/dictionary.ts';
 import { applyChangeSet } from '../operations/change-set.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import { assertFreeSpace } from '../operations/free-space.ts';
+import { foretell } from '../operations/foresee-run.ts';
 import { findInterrupted, settleChangeSets } from '../operations/settle-changes.ts';
 import { withLocks } from '../operations/with-locks.ts';
 import type { FileStore } from '../storage/file-store.ts';
@@ -152,7 +153,7 @@ async function settleBefore(
 ): Promise<{ notes: string[]; done: boolean }> {
   if (options.dryRun === true) {
     const left = await findInterrupted(store, folder, options);
-    const notes = left.map(({ label, fate }) => `a ${label} run that was interrupted will be ${fate} first`);
+    const notes = left.map(foretell);
     return { notes, done: false };
   }
   const settled = await settleChangeSets(store, folder, options);

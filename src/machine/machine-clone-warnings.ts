@@ -2,6 +2,7 @@
 import { posix } from 'node:path';
 import type { CloneWarning } from '../operations/clone-types.ts';
 import { hintNotes } from '../operations/parent-hint.ts';
+import { foretell } from '../operations/foresee-run.ts';
 import { findInterrupted } from '../operations/settle-changes.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import type { MachineShape } from './clone-shape.ts';
@@ -30,10 +31,8 @@ export async function interruptedIn(
 ): Promise<CloneWarning[]> {
   const found = new Map<string, CloneWarning>();
   for (const root of [...(isNew ? [] : [into]), source.machine.folder]) {
-    for (const { path, label, fate } of await findInterrupted(store, root, { runs, takeOver })) {
-      const message = `a run (${label}) that was interrupted is ${fate} first`;
-      found.set(path, { code: 'interrupted-run', message, path });
-    }
+    for (const run of await findInterrupted(store, root, { runs, takeOver }))
+      found.set(run.path, { code: 'interrupted-run', message: foretell(run), path: run.path });
   }
   return [...found.values()];
 }

@@ -10,6 +10,7 @@ import { showText } from '../format/plain-text.ts';
 import { applyChangeSet } from '../operations/change-set.ts';
 import type { FileChange } from '../operations/file-change.ts';
 import { inParallel } from '../operations/in-parallel.ts';
+import { foretell } from '../operations/foresee-run.ts';
 import { findInterrupted, settleChangeSets } from '../operations/settle-changes.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
@@ -129,8 +130,7 @@ async function settle(
   const notes: string[] = [];
   for (const folder of folders) {
     if (options.dryRun === true) {
-      for (const { label, fate } of await findInterrupted(store, folder, options))
-        notes.push(`a ${label} run that was interrupted will be ${fate} first`);
+      notes.push(...(await findInterrupted(store, folder, options)).map(foretell));
     } else {
       for (const { label, outcome } of await settleChangeSets(store, folder, options))
         notes.push(`a ${label} run that was interrupted was ${outcome} first`);

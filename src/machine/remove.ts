@@ -5,6 +5,7 @@ import { isVmdkError, usageError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
 import { assertNotLocked } from '../disk/assert-not-locked.ts';
 import { applyChangeSet } from '../operations/change-set.ts';
+import { foretell } from '../operations/foresee-run.ts';
 import { findInterrupted, settleChangeSets } from '../operations/settle-changes.ts';
 import { removeIfThere } from '../operations/tidy.ts';
 import type { FileStore } from '../storage/file-store.ts';
@@ -74,8 +75,7 @@ async function settleAround(
   for (const folder of folders) {
     if (!(await store.exists(folder))) continue;
     if (options.dryRun === true) {
-      for (const { label, fate } of await findInterrupted(store, folder, options))
-        notes.push(`a ${label} run that was interrupted will be ${fate} first`);
+      notes.push(...(await findInterrupted(store, folder, options)).map(foretell));
       continue;
     }
     for (const run of await settleChangeSets(store, folder, options)) {

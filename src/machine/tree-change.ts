@@ -4,6 +4,7 @@ import { posix } from 'node:path';
 import { isVmdkError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
 import { applyChangeSet } from '../operations/change-set.ts';
+import { foretell } from '../operations/foresee-run.ts';
 import { assertFreeSpace } from '../operations/free-space.ts';
 import { findInterrupted, settleChangeSets } from '../operations/settle-changes.ts';
 import { withLocks } from '../operations/with-locks.ts';
@@ -95,8 +96,7 @@ class Settling {
       this.#seen.add(folder);
       if (this.#options.dryRun === true) {
         const left = await findInterrupted(this.#store, folder, this.#options);
-        for (const { label, fate } of left)
-          this.notes.push(`a ${label} run that was interrupted will be ${fate} first`);
+        this.notes.push(...left.map(foretell));
         continue;
       }
       for (const { label, outcome, request } of await settleChangeSets(this.#store, folder, this.#options)) {

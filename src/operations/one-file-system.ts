@@ -41,6 +41,6 @@ export async function assertReached(
   }
 }
 
-async function deviceOf(store: FileStore, folder: string): Promise<string | undefined> {
+export async function deviceOf(store: FileStore, folder: string): Promise<string | undefined> {
   return (await store.exists(folder)) ? (await store.resolve(folder)).device : undefined;
 }

@@ -18,6 +18,7 @@ import {
   type ChangeJournal,
 } from './change-journal.ts';
 import { madePath, type ChangeRun } from './change-run.ts';
+import { foreseeRun, type Fate } from './foresee-run.ts';
 import { inParallel } from './in-parallel.ts';
 import { assertGone, assertRealFolder } from './interrupted-runs.ts';
 import { assertJournalSize, JOURNAL_FILE, MADE_FOLDER } from './journal.ts';
@@ -32,11 +33,11 @@ export interface InterruptedChanges {
   readonly path: string;
   readonly label: string;
   readonly request: string;
-  /** What settling will do with it, unless a file system ends on the way. */
-  readonly fate: 'undone' | 'finished';
+  /** What settling will do with it. */
+  readonly fate: Fate;
 }
 
-interface FoundRun extends InterruptedChanges {
+interface FoundRun extends Omit<InterruptedChanges, 'fate'> {
   readonly run: ChangeRun;
   readonly folder: ChangeFolder;
 }
@@ -68,7 +69,11 @@ export async function findInterrupted(
   options: SettleOptions = {},
 ): Promise<readonly InterruptedChanges[]> {
   const { runs } = await locate(store, root, options);
-  return runs.map(({ path, label, request, fate }) => ({ path, label, request, fate }));
+  return Promise.all(
+    runs.map(async ({ run, folder, path, label, request }) => {
+      return { path, label, request, fate: await foreseeRun(run, folder.state) };
+    }),
+  );
 }
 
 /**
@@ -85,9 +90,9 @@ export async function settleChangeSets(
   if (!(await store.exists(root))) return [];
   const { runs, orphans } = await locate(store, root, options);
   const settled: SettledChanges[] = [];
-  for (const { run, folder, fate, label, request } of runs) {
+  for (const { run, folder, label, request } of runs) {
     await assertRealPlaces(run);
-    let outcome = fate;
+    let outcome: SettledChanges['outcome'] = 'undone';
     if (folder.state === 'new') await undoRun(run);
     else {
       if (folder.state !== 'done') await removeTemporaries(run);
@@ -168,7 +173,7 @@ async function readRun(
   const folders: (string | undefined)[] = [path];
   for (const root of otherRoots) folders.push(await partIn(store, root, folder, into));
   const run: ChangeRun = { store, journal: journal ?? NOTHING, roots, folders, durable: true };
-  return { path, label, request, fate: state === 'new' ? 'undone' : 'finished', run, folder };
+  return { path, label, request, run, folder };
 }
 
 /** The folder of a run in another root, where it must be if the run reached so far. */

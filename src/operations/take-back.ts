@@ -63,7 +63,8 @@ async function isUntouched(run: ChangeRun): Promise<boolean> {
   return untouched;
 }
 
-async function mayGoBack(run: ChangeRun, record: ChangeRecord, index: number): Promise<boolean> {
+/** Whether what came of one change can be taken away again. */
+export async function mayGoBack(run: ChangeRun, record: ChangeRecord, index: number): Promise<boolean> {
   const { store, roots, journal } = run;
   switch (record.kind) {
     case 'rename': {

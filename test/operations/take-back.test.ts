@@ -45,6 +45,8 @@ const apply = (fs: FileStore, changes = RENAME, label = 'rename'): Promise<void>
   );
 const settle = (fs: FileStore, root = '/vm', pid = 2) =>
   settleChangeSets(fs, root, { runs: runsOf(pid, [pid]) });
+const fatesOf = async (fs: FileStore, root = '/vm', pid = 2) =>
+  (await findInterrupted(fs, root, { runs: runsOf(pid, [pid]) })).map(({ fate }) => fate);
 const texts = async (fs: FileStore) => ({
   ...(await textsBelow(fs, '/far')),
   ...(await textsBelow(fs, '/vm')),
@@ -69,8 +71,9 @@ describe('a rename that an older version began and that ends at a file system', 
     const fs = newStore();
     await stuck(fs);
     expect(Object.keys(await textsBelow(fs, '/vm'))).not.toContain('/vm/disk-s001.vmdk');
-    expect(await findInterrupted(fs, root, { runs: runsOf(2) })).toHaveLength(1);
+    expect(await fatesOf(fs, root)).toEqual(['finished-or-undone']);
     const mounted = withMount(fs, '/far');
+    expect(await fatesOf(mounted, root)).toEqual(['undone']);
     expect(await settle(mounted, root)).toEqual([{ label: 'rename', request: 'r', outcome: 'undone' }]);
     expect(await texts(fs)).toEqual(BEFORE);
     expect(
@@ -109,8 +112,11 @@ describe('a rename that an older version began and that ends at a file system', 
         },
       );
       for await (const state of crashing.afterCrash(n, 4)) {
-        await settle(withMount(state, '/far'), n % 2 === 0 ? '/vm' : '/far', 3);
-        await settle(withMount(state, '/far'), n % 2 === 0 ? '/far' : '/vm', 3);
+        for (const root of n % 2 === 0 ? ['/vm', '/far'] : ['/far', '/vm']) {
+          const fates = await fatesOf(withMount(state, '/far'), root, 3);
+          const settled = await settle(withMount(state, '/far'), root, 3);
+          expect(fates, `cut at ${n}`).toEqual(settled.map(({ outcome }) => outcome));
+        }
         expect(await texts(state), `cut at ${n}: ${crashing.log[n]}`).toEqual(BEFORE);
         tried++;
       }
@@ -141,6 +147,7 @@ describe('a run that can be neither finished nor taken back', () => {
     await stuck(fs, changes, 'snapshot');
     const mounted = withMount(fs, '/far');
     const before = await texts(fs);
+    expect(await fatesOf(mounted)).toEqual(['stuck']);
     const error: unknown = await settle(mounted).catch((reason: unknown) => reason);
     expect(error).toMatchObject({ kind: 'io', code: 'not-finished' });
     expect(await texts(fs)).toEqual(before);
@@ -150,6 +157,7 @@ describe('a run that can be neither finished nor taken back', () => {
       expect(posix.basename(posix.dirname(at!))).toBe('out');
       await fs.rename(at!, place!);
     }
+    expect(await fatesOf(mounted)).toEqual(['finished']);
     expect(await settle(mounted)).toMatchObject([{ outcome: 'finished' }]);
     expect((await texts(fs))['/far/new-s002.vmdk']).toBe('second extent');
     expect((await texts(fs))['/vm/child.vmdk']).toBe('hint="/far/new.vmdk"');
