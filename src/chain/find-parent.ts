@@ -7,13 +7,14 @@ import { readDescriptor } from '../disk/read-descriptor.ts';
 import { printCid } from '../format/content-id.ts';
 import type { Descriptor } from '../format/descriptor.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
-import { basename, dirname, join } from '../storage/place-names.ts';
+import { basename, dirname } from '../storage/place-names.ts';
 import type { PathMapping } from './chain-options.ts';
 import { parentCandidates } from './parent-candidates.ts';
+import { disksIn } from './searched-folders.ts';
 
-/** Files of one folder that a search by CID looks into, and bytes of descriptors that it reads there. */
-const MOST_SEARCHED = 2000;
+/** Bytes of descriptors that a search by CID reads in one folder, and disks of one that its error lists one by one. */
 const MOST_SEARCHED_BYTES = 1 << 20;
+const MOST_LISTED = 8;
 
 const OUTSIDE = 'outside the allowed folders (see --allow)';
 
@@ -121,7 +122,10 @@ function outcomeOf(error: VmdkError): string {
   return error.code.replaceAll('-', ' ');
 }
 
-/** Looks at the disks beside the child and in the allowed roots; several different ones with the CID is no answer. */
+/**
+ * Looks at the disks beside the child and below the allowed roots; several different ones with the CID is no answer. What was
+ * looked at in vain is `tried`.
+ */
 async function searchByCid(
   wanted: number,
   hint: string,
@@ -129,24 +133,42 @@ async function searchByCid(
   search: ParentSearch,
   tried: Candidate[],
 ): Promise<ResolvedPath | undefined> {
-  const known = new Set(tried.map(({ path }) => path));
+  const known = new Set([child.path, ...tried.map(({ path }) => path)]);
   const fitting: Candidate[] = [];
+  const inVain: Tried[] = [];
   for (const folder of new Set([dirname(child.path), ...search.allow])) {
+    const others: Tried[] = [];
+    let empty = 'searched: no other disk is there or below';
     for (const candidate of await candidatesIn(folder, child, search)) {
-      const { path, place, cid } = candidate;
+      const { path, place, cid, outcome } = candidate;
       if (path === folder) tried.push(candidate);
-      if (known.has(path) || cid !== wanted || place === undefined || search.above.has(place.identity))
-        continue;
+      if (path === folder || known.has(path)) continue;
       known.add(path);
-      fitting.push(candidate);
+      const usable = place !== undefined && !search.above.has(place.identity);
+      if (usable && cid === wanted) fitting.push(candidate);
+      else if (usable && cid !== undefined) others.push({ path, outcome });
+      else if (outcome === OUTSIDE) empty = outcome;
     }
+    if (others.length > 0) inVain.push(...shortened(folder, others));
+    else if (search.allow.includes(folder)) inVain.push({ path: folder, outcome: empty });
   }
   const chosen = likeliest(fitting, wanted, nameIn(hint));
   const identities = new Set(chosen.map(({ place }) => place!.identity));
   if (identities.size === 1) return chosen[0]!.place;
   for (const { path } of chosen)
     tried.push({ path, outcome: 'has the CID, but so have others: name one with --map' });
+  if (chosen.length === 0) {
+    const outcome = 'has the CID, but as a delta of the same parent';
+    tried.push(...fitting.map(({ path }) => ({ path, outcome })), ...inVain);
+  }
   return undefined;
+}
+
+/** The first disks of a folder that a search looked into, and how many more there were. */
+function shortened(folder: string, others: readonly Tried[]): Tried[] {
+  const more = others.length - MOST_LISTED;
+  const outcome = `searched: ${more} more disks, none with the CID`;
+  return [...others.slice(0, MOST_LISTED), ...(more > 0 ? [{ path: folder, outcome }] : [])];
 }
 
 /**
@@ -166,7 +188,7 @@ function nameIn(hint: string): string {
   return basename(hint.replaceAll('\\', '/'));
 }
 
-/** All disks of a folder that a child there may have as parents. */
+/** All disks of a folder, or below an allowed root, that a child may have as parents. */
 async function candidatesIn(
   folder: string,
   child: ChildLink,
@@ -177,8 +199,11 @@ async function candidatesIn(
   const known = search.searched.get(key);
   if (known !== undefined) return known;
   const candidates: Candidate[] = [];
+  const below = search.allow.includes(folder);
+  const { paths, complete } = await disksIn(search.context.store, folder, { below });
+  if (!complete) candidates.push({ path: folder, outcome: 'searched in part only: too much lies there' });
   let bytes = 0;
-  for (const path of await disksIn(folder, search)) {
+  for (const path of paths) {
     if (bytes > MOST_SEARCHED_BYTES) {
       candidates.push({ path: folder, outcome: 'searched in part only: its descriptors are too long' });
       break;
@@ -190,22 +215,6 @@ async function candidatesIn(
   }
   search.searched.set(key, candidates);
   return candidates;
-}
-
-async function disksIn(folder: string, search: ParentSearch): Promise<string[]> {
-  try {
-    const names = await search.context.store.list(folder);
-    const disks = names.filter(
-      (name) => /\.vmdk$/i.test(name) && !/-(flat|delta|sesparse|ctk|[sf]\d{3,})\.vmdk$/i.test(name),
-    );
-    return disks
-      .sort()
-      .slice(0, MOST_SEARCHED)
-      .map((name) => join(folder, name));
-  } catch (error) {
-    if (isVmdkError(error)) return [];
-    throw error;
-  }
 }
 
 function explain(child: ChildLink, hint: string, wanted: number, tried: readonly Candidate[]): VmdkError {

@@ -119,6 +119,59 @@ describe('a search by CID', () => {
     expectAllClosed(recording);
   });
 
+  it('goes into the folders below an allowed root, and not through links or below the folder of the child', async () => {
+    const files: Files = {
+      [CHILD]: delta('gone/base.vmdk'),
+      '/ds/vm/below/base.vmdk': disk('b', 'ba5e'),
+      '/store/readme.txt': 'text',
+      '/store/a.vm/deep/moved.vmdk': disk('base', 'ba5e'),
+    };
+    expect((await failure(files)).code).toBe('parent-missing');
+    expect(await parentOf(files, { allow: ['/store'] })).toBe('/store/a.vm/deep/moved.vmdk');
+    const root = fs.realpathSync(fs.mkdtempSync(join(tmpdir(), 'vmdkit-below-')));
+    try {
+      for (const folder of ['ds/vm', 'store', 'far']) fs.mkdirSync(join(root, folder), { recursive: true });
+      fs.writeFileSync(join(root, 'ds/vm/child.vmdk'), delta('gone.vmdk'));
+      fs.writeFileSync(join(root, 'far/base.vmdk'), disk('b', 'ba5e'));
+      fs.symlinkSync('../far', join(root, 'store/to-far'));
+      const options = { fs: createNodeFileStore(), allow: [join(root, 'store')] };
+      const error = await failureOf(openChain(join(root, 'ds/vm/child.vmdk'), 'read', options));
+      expect(error.message).toContain(`tried ${root}/store: searched: no other disk is there or below`);
+    } finally {
+      fs.rmSync(root, { recursive: true });
+    }
+  });
+
+  it('tells what it looked at in vain: disks with their CIDs, siblings, and how many more', async () => {
+    const files: Files = {
+      [CHILD]: delta('gone.vmdk'),
+      '/ds/vm/other.vmdk': disk('o', '1234'),
+      '/ds/vm/sibling.vmdk': delta('gone.vmdk', 'ba5e', 'ba5e'),
+      '/ds/vm/text.vmdk': 'no disk',
+    };
+    for (let other = 0; other < 11; other++) files[`/store/${other}.vmdk`] = disk('o', 'dead');
+    const error = await failure(files, { allow: ['/store', '/ds'] });
+    expect(error.context.candidates).toEqual([
+      { path: '/ds/vm/gone.vmdk', outcome: 'no such file' },
+      { path: '/ds/vm/sibling.vmdk', outcome: 'has the CID, but as a delta of the same parent' },
+      { path: '/ds/vm/other.vmdk', outcome: 'a VMDK with CID 00001234' },
+      ...[0, 1, 10, 2, 3, 4, 5, 6].map((name) => ({
+        path: `/store/${name}.vmdk`,
+        outcome: 'a VMDK with CID 0000dead',
+      })),
+      { path: '/store', outcome: 'searched: 3 more disks, none with the CID' },
+      { path: '/ds', outcome: 'searched: no other disk is there or below' },
+    ]);
+  });
+
+  it('says so where there is more than it looks into', async () => {
+    const files: Files = { [CHILD]: delta(undefined) };
+    for (let other = 0; other < 2100; other++) files[`/ds/vm/o${other}.vmdk`] = 'version=1\nCID=1\n';
+    const { message } = await failure(files);
+    expect(message).toContain('tried /ds/vm: searched in part only: too much lies there');
+    expect(message).toContain('tried /ds/vm: searched: 1991 more disks, none with the CID');
+  });
+
   it('has an end in a folder of thousands of large descriptors', async () => {
     const large = Buffer.from(`version=1\nCID=1\n${'k=1\n'.repeat(15_000)}`);
     const larger = Buffer.concat([large, Buffer.alloc(1 << 20, '#')]);
