@@ -8,6 +8,7 @@ import { judgeSparseHeader } from '../grain/check-header.ts';
 import { FindingLog } from '../grain/check-findings.ts';
 import { Claims } from './repair-claims.ts';
 import { changeHeader, hasCode, readEntries, writeEntries, type ExtentMend } from './repair-context.ts';
+import { mendCutMetadata } from './repair-cut.ts';
 import { mendDirectories, shapeOf, type Directories, type Directory } from './repair-directories.ts';
 
 /** Entries that differ; more than that is no damage to mend. */
@@ -23,6 +24,7 @@ export async function mendSparse(mend: ExtentMend): Promise<void> {
   if (hasCode(mend, 'NEWLINE')) return;
   if (hasCode(mend, 'GTE1-FLAG')) await declareZeros(mend);
   if (hasCode(mend, 'TAIL')) await cutTail(mend);
+  if (hasCode(mend, 'TRUNC')) await mendCutMetadata(mend, header);
   const codes = ['GD-RANGE', 'GT-OVERLAP', 'RGD-DIFF', 'GTE-RANGE', 'TRUNC', 'GRAIN-OVERLAP'];
   const before = header.gdOffset;
   if (hasCode(mend, ...codes)) {
@@ -85,6 +87,8 @@ class EntryMend {
 
   async run(): Promise<void> {
     this.#fileSectors = Math.floor((await this.#mend.file.size()) / SECTOR_BYTES);
+    // Cut off before the first grain: an entry that leads behind the end was right.
+    if (this.#fileSectors < this.#header.overHead) return;
     await this.#eachEntry((grain, entry, copy) => {
       if (entry === copy || this.#differences.length >= MOST_DIFFERENCES) return;
       this.#differences.push({ grain, entry, copy });
