@@ -101,6 +101,9 @@ async function joinModules(folder) {
       { name: 'core', minShareCount: SHARED_BY },
     ]);
     await joinInto(joined, inputOf(entries), 'parts', 'esm', library);
+    await joinInto(joined, inputOf(['worker/deflate-thread']), 'parts', 'esm', []);
+    // Its terms: they go where it goes.
+    cpSync(at('node_modules/libdeflate/LICENSE.txt'), join(joined, 'worker/libdeflate.LICENSE.txt'));
     for (const name of readdirSync(folder, { recursive: true })) {
       if (/\.js(\.map)?$/.test(name)) rmSync(join(folder, name));
     }

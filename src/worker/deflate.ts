@@ -1,48 +1,26 @@
-// The only way into zlib for writing: off the main thread, a few compressors that serve again and again.
-import { constants, createDeflate, type Deflate } from 'node:zlib';
-import { createStatePool } from './state-pool.ts';
-
-/** Output is cut from buffers of this size. */
-const CHUNK_BYTES = 1 << 18;
-
-/** Most bytes of the zlib stream of `length` bytes: zlib's own compressBound, for the settings used here. */
-export function mostDeflatedBytes(length: number): number {
-  return length + (length >>> 12) + (length >>> 14) + (length >>> 25) + 13;
-}
+// The only way into compression: off the main thread, on all cores. libdeflate does it, which is faster than zlib and
+// makes less of the same; zlib does it where the threads are out of reach, as in a program that was joined into one file.
+import { DeflateThreads } from './deflate-threads.ts';
+import { createZlibDeflater } from './zlib-deflater.ts';
 
 /** Makes a zlib stream (RFC 1950) of `data`, which must stay as it is until then. Many may be under way. */
 export type DeflateWhole = (data: Uint8Array) => Promise<Buffer>;
 
-/** `level` 1 to 9, as zlib counts. Holds memory while it is referred to, nothing else. */
-export function createDeflater(level: number): DeflateWhole {
-  const pool = createStatePool(() => new Compressor(level));
-  return (data) => pool.use((compressor) => compressor.deflate(data));
+/** Threads are slow to start, and serve whoever comes. */
+const threads = new DeflateThreads(mostDeflatedBytes);
+
+/**
+ * Most bytes of the zlib stream of `length` bytes. Sources: zlib's compressBound, for the settings used here; libdeflate's
+ * libdeflate_zlib_compress_bound: six bytes of frame, five for each stored block, at most one of these in 5,000 bytes.
+ */
+export function mostDeflatedBytes(length: number): number {
+  const byZlib = length + (length >>> 12) + (length >>> 14) + (length >>> 25) + 13;
+  const byLibdeflate = length + 5 * Math.max(Math.ceil(length / 5000), 1) + 6;
+  return Math.max(byZlib, byLibdeflate);
 }
 
-/** One zlib state; one stream at a time. */
-class Compressor {
-  readonly #zlib: Deflate;
-  #fail: (error: Error) => void = () => {};
-
-  constructor(level: number) {
-    // All of a stream is taken at once, at its end: no mark may make zlib wait for a reader before. Each write is a whole
-    // stream: zlib is told with it that it is the last, and not in a call of its own.
-    const flush = constants.Z_FINISH;
-    const options = { level, flush, chunkSize: CHUNK_BYTES, readableHighWaterMark: Number.MAX_SAFE_INTEGER };
-    this.#zlib = createDeflate(options);
-    this.#zlib.on('error', (error) => this.#fail(error));
-  }
-
-  deflate(data: Uint8Array): Promise<Buffer> {
-    return new Promise((resolve, reject) => {
-      this.#fail = reject;
-      this.#zlib.write(data, () => {
-        // A read gives all that there is, or one buffer of it: that depends on Node.
-        const parts: Buffer[] = [];
-        for (let part; (part = this.#zlib.read() as Buffer | null) !== null;) parts.push(part);
-        this.#zlib.reset();
-        resolve(parts.length === 1 ? parts[0]! : Buffer.concat(parts));
-      });
-    });
-  }
+/** `level` 1 to 9, as zlib counts. The same data gives the same stream, whichever thread makes it. */
+export function createDeflater(level: number): DeflateWhole {
+  let byZlib: DeflateWhole | undefined;
+  return async (data) => (await threads.deflate(data, level)) ?? (byZlib ??= createZlibDeflater(level))(data);
 }
