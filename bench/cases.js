@@ -1,20 +1,12 @@
 // What is compared with what: each case gives the peer's work and ours as functions that run to their end.
-import {
-  closeSync,
-  copyFileSync,
-  existsSync,
-  mkdirSync,
-  openSync,
-  rmSync,
-  statSync,
-  writeSync,
-} from 'node:fs';
+import { copyFileSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { conversions } from './conversions.js';
 import { leafOf, run } from './images.js';
 import { makeMachine } from './machine.js';
 import { planOf } from './plan.js';
-import { seeded, text } from './seeded.js';
+import { seeded } from './seeded.js';
 import { servedCases } from './serving.js';
 import { commit, compact, writes } from './upkeep.js';
 
@@ -86,10 +78,7 @@ export async function benchCases(folder, sizeMiB) {
     hashes(folder, 'what is data', ['--sparse-only'], dataBytes, 0.8),
     hashes(folder, 'the whole content', [], () => bytes, 0.8),
     siblings(folder, 32, 30),
-    toRaw(folder, 'a sparse disk', 1, plans, 1.8),
-    toRaw(folder, 'a chain of 32', 32, plans, 4),
-    fromRaw(folder, 1),
-    ...streams(folder),
+    ...conversions(folder, plans),
     writes(folder, sizeMiB, 1, 5),
     writes(folder, sizeMiB, 32, 10),
     commit(folder, 1),
@@ -182,91 +171,4 @@ function machines(folder, count, target) {
     peer: () => run('sh', ['-c', loop, 'sh', machine.folder, into]),
     ours: () => run(node, [command, ...args]),
   };
-}
-
-/**
- * Takes as much of the page cache as a run fills and gives it back. Memory that nobody used for a while can take many
- * times as long to get (the host of a virtual machine takes it away), and whoever comes first would pay for it.
- */
-function warmMemory(folder) {
-  const path = join(folder, 'warm.out');
-  const piece = Buffer.alloc(1 << 20, 1);
-  const bytes = 1.25 * statSync(leafOf(folder, 1)).size;
-  const file = openSync(path, 'w');
-  for (let at = 0; at < bytes; at += piece.length) writeSync(file, piece);
-  closeSync(file);
-  rmSync(path);
-}
-
-/** Whole conversions. Neither side waits for the disk, or the disk would be what is measured; the command does wait. */
-function conversion(folder, title, from, type, target, { prepare = () => {}, raw = false, least } = {}) {
-  const [theirs, ours, bare] = ['theirs.out', 'ours.out', 'bare.out'].map((name) => join(folder, name));
-  const format = type === 'raw' ? ['-O', 'raw'] : ['-O', 'vmdk', '-o', `subformat=${type}`];
-  return {
-    title: `convert ${title}`,
-    target,
-    prepare: () => {
-      prepare();
-      for (const path of [theirs, ours, bare]) rmSync(path, { force: true });
-      // What the runs before left to be written would be waited for in this one.
-      run('sync', []);
-      warmMemory(folder);
-    },
-    peer: () => run('qemu-img', ['convert', '-f', raw ? 'raw' : 'vmdk', ...format, from, theirs]),
-    ours: () => run(node, [job, 'convert', from, ours, type, raw ? 'raw' : 'vmdk']),
-    least: least && (() => least(bare)),
-    done: () => [theirs, ours, bare].forEach((path) => rmSync(path, { force: true })),
-  };
-}
-
-function toRaw(folder, title, depth, plans, target) {
-  const least = (out) => run(node, [floor, 'pieces', plans[depth], out]);
-  return conversion(folder, `${title} to raw`, leafOf(folder, depth), 'raw', target, { least });
-}
-
-function fromRaw(folder, target) {
-  const path = join(folder, 'whole.raw');
-  const prepare = () => {
-    if (!existsSync(path)) run('qemu-img', ['convert', '-O', 'raw', leafOf(folder, 1), path]);
-  };
-  const title = 'a raw file to monolithicSparse';
-  return conversion(folder, title, path, 'monolithicSparse', target, { prepare, raw: true });
-}
-
-/**
- * Compression takes its time: 128 MiB of text, level 6 on both sides. A stream is read much faster than it is made, so
- * that four times as much is read; it is made at level 1.
- */
-function streams(folder) {
-  const [raw, large, stream] = ['small.raw', 'large.raw', 'large.vmdk'].map((name) => join(folder, name));
-  const make = () => {
-    if (existsSync(stream)) return;
-    const piece = text();
-    for (const [path, count] of [
-      [raw, 128],
-      [large, 512],
-    ]) {
-      const file = openSync(path, 'w');
-      for (let at = 0; at < count; at++) {
-        piece.write(String(at));
-        writeSync(file, piece);
-      }
-      closeSync(file);
-    }
-    const options = ['--from', 'raw', '-O', 'streamOptimized', '--level', '1', '-q'];
-    run(node, [command, 'convert', large, stream, ...options]);
-    rmSync(large);
-  };
-  // Half of the work: what two cores take at the least.
-  const half = (what, mebibytes) => ({
-    prepare: make,
-    least: (out) => run(node, [floor, what, String(mebibytes / 2), out]),
-  });
-  return [
-    conversion(folder, 'a stream of 512 MiB to raw', stream, 'raw', 2.2, half('inflate', 512)),
-    conversion(folder, 'to streamOptimized, 128 MiB', raw, 'streamOptimized', 2.5, {
-      ...half('deflate', 128),
-      raw: true,
-    }),
-  ];
 }

@@ -1,6 +1,6 @@
 // What bare Node takes for the part of a job that nothing spares it, in a process of its own: no VMDK, no checks.
-// `node bench/floor.js pieces PLAN [TARGET]`, `random FILE`, `inflate MIB TARGET` or `deflate MIB`.
-import { seeded, text } from './seeded.js';
+// `node bench/floor.js pieces PLAN [TARGET]`, `random FILE`, `inflate PLAN TARGET` or `deflate FILE BYTES`.
+import { seeded } from './seeded.js';
 
 const { openSync, readFileSync, readSync, fstatSync, writeSync } = process.getBuiltinModule('node:fs');
 const GRAIN_BYTES = 1 << 16;
@@ -36,26 +36,29 @@ const FLOORS = {
     }
   },
 
-  /** In one go: a stream for each grain would take a little more. */
-  inflate(mebibytes, target) {
-    const { deflateSync, inflateSync } = process.getBuiltinModule('node:zlib');
-    const stream = deflateSync(text(), { level: 1 });
+  /** Streams that lie one behind the other in a file, each as long as the plan says: one zlib state for each mebibyte. */
+  inflate(plan, target) {
+    const { inflateSync } = process.getBuiltinModule('node:zlib');
+    const { file, lengths } = JSON.parse(readFileSync(plan, 'utf8'));
+    const streams = openSync(file, 'r');
     const out = openSync(target, 'wx');
-    for (let count = 0; count < mebibytes; count++) {
-      writeSync(out, inflateSync(stream, { chunkSize: 1 << 18 }));
+    const stored = Buffer.allocUnsafeSlow(Math.max(...lengths));
+    for (const length of lengths) {
+      readSync(streams, stored, 0, length, null);
+      writeSync(out, inflateSync(stored.subarray(0, length), { chunkSize: PIECE_BYTES }));
     }
   },
 
-  deflate(mebibytes) {
-    const { deflateSync } = process.getBuiltinModule('node:zlib');
-    const data = text();
-    for (let count = 0; count < mebibytes; count++) {
-      for (let at = 0; at < data.length; at += GRAIN_BYTES) {
-        deflateSync(data.subarray(at, at + GRAIN_BYTES), { level: 6, chunkSize: 2 * GRAIN_BYTES });
-      }
+  async deflate(path, bytes) {
+    const { zlib } = await import('libdeflate');
+    const file = openSync(path, 'r');
+    const piece = Buffer.allocUnsafeSlow(GRAIN_BYTES);
+    for (let at = 0; at < Number(bytes); at += piece.length) {
+      readSync(file, piece, 0, piece.length, at);
+      zlib(piece, 6);
     }
   },
 };
 
 const [what, ...args] = process.argv.slice(2);
-FLOORS[what](...args);
+await FLOORS[what](...args);

@@ -108,7 +108,7 @@ faster. Seconds mean nothing on another machine; ratios do.
 
 Least = what cannot be done without, measured in the same rounds: bare Node that reads the data of the disk, or copies it
 to a new file, by a list of places made beforehand; bare Node that makes as many reads at known places in one file; the bare
-start of Node for map and compare; half of zlib's work and of the writing, on one core, for streams; nbdkit with a raw file for
+start of Node for map and compare; half of the compressing, or of the inflating and writing, on one core, for streams; nbdkit with a raw file for
 nbdcopy. Most = the peer's time / least: no program on Node gets there.
 
 Start aside = the ratio without what Node takes to start and do nothing, measured in the same rounds: here ${seconds(bare)} s. What
@@ -116,7 +116,8 @@ was asked for was set where that took 0.06 s; where it takes longer, while the p
 work shows as less in the ratio of the short rows.
 
 Node ${process.version}, ${peer}, ${cpus().length} cores. A virtual disk of ${sizeMiB / 1024} GiB, about a third of it data, as
-monolithicSparse; chains over it have 600 scattered 64 KiB grains in every link.
+monolithicSparse; chains over it have 600 scattered 64 KiB grains in every link. What is compressed are files of many
+kinds: this project's packages and Node itself.
 
 | Work | peer (s) | vmdkit (s) | least (s) | ratio | start aside | most | asked for |
 | --- | --- | --- | --- | --- | --- | --- | --- |

@@ -8,11 +8,3 @@ export function seeded(seed) {
     return state / 0x80000000;
   };
 }
-
-/** 1 MiB of what deflates, though not easily: numbers as text, with gaps. */
-export function text() {
-  const bytes = Buffer.alloc(1 << 20);
-  const random = seeded(11);
-  for (let at = 0; at < bytes.length; at += 8) bytes.write(Math.floor(random() * 1e6).toString(36), at);
-  return bytes;
-}
