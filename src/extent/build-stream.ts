@@ -1,12 +1,14 @@
 // A new streamOptimized extent, append only: also into a pipe. Grains are compressed as they come, several at a time,
 // and leave in their order; the last one is filled up with zeros, since 7-Zip demands whole grains.
+import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_ENTRIES_PER_TABLE } from '../format/sparse-layout.ts';
 import {
   encodeMarkedTable,
-  encodeStoredGrain,
   encodeStreamEnd,
   encodeStreamFront,
+  putStoredGrain,
+  storedGrainSectors,
   type StreamLayout,
 } from '../format/stream-layout.ts';
 import { createDeflater } from '../worker/deflate.ts';
@@ -36,26 +38,45 @@ export function buildStream(
   let sector = 0;
   let tail: Promise<void> | undefined;
 
-  /** Pieces in the order of the file; `sector` is always where the next one goes. */
-  const place = (piece: Buffer, into: Buffer[]): void => {
-    into.push(piece);
-    sector += piece.length / SECTOR_BYTES;
+  /** What is gathered for the next append, in the order of the file; `sector` is always where the next piece goes. */
+  let room = Buffer.alloc(0);
+  let used = 0;
+  const makeRoom = (bytes: number): void => {
+    if (used + bytes <= room.length) return;
+    const larger = allocateRoom(used + bytes);
+    larger.set(room.subarray(0, used));
+    room = larger;
+  };
+  const passed = (end: number): void => {
+    sector += (end - used) / SECTOR_BYTES;
+    used = end;
     assertNumbered(sector, target.path);
   };
-  const placeTable = (into: Buffer[]): void => {
+  const place = (piece: Buffer): void => {
+    makeRoom(piece.length);
+    room.set(piece, used);
+    passed(used + piece.length);
+  };
+  const placeTable = (): void => {
     if (entries === undefined) return;
     directory[table] = sector + 1;
-    place(encodeMarkedTable('grainTable', entries), into);
+    place(encodeMarkedTable('grainTable', entries));
     entries = undefined;
   };
-  const placeGrain = (start: number, stream: Buffer, into: Buffer[]): void => {
+  const placeGrain = (start: number, stream: Buffer): void => {
     const grain = start / grainSize;
     const wanted = Math.floor(grain / SPARSE_ENTRIES_PER_TABLE);
-    if (wanted !== table) placeTable(into);
+    if (wanted !== table) placeTable();
     table = wanted;
     entries ??= new Uint32Array(SPARSE_ENTRIES_PER_TABLE);
     entries[grain % SPARSE_ENTRIES_PER_TABLE] = sector;
-    place(encodeStoredGrain(start, stream), into);
+    makeRoom(storedGrainSectors(stream.length) * SECTOR_BYTES);
+    passed(putStoredGrain(room, used, start, stream));
+  };
+  const appendPlaced = (): Promise<void> => {
+    const gathered = room.subarray(0, used);
+    used = 0;
+    return target.append(gathered);
   };
   const inTurn = (work: () => Promise<void>): Promise<void> => {
     const before = tail ?? target.append(encodeStreamFront(layout, descriptor));
@@ -75,11 +96,11 @@ export function buildStream(
       });
       const compressed = Promise.all(streams);
       const written = inTurn(async () => {
-        const pieces: Buffer[] = [];
-        for (const [index, stream] of (await compressed).entries()) {
-          placeGrain(start + index * grainSize, stream, pieces);
-        }
-        await target.append(Buffer.concat(pieces));
+        const done = await compressed;
+        // Once for all that comes, rather than grain by grain.
+        makeRoom(done.reduce((bytes, { length }) => bytes + storedGrainSectors(length) * SECTOR_BYTES, 0));
+        for (const [index, stream] of done.entries()) placeGrain(start + index * grainSize, stream);
+        await appendPlaced();
       });
       // The data is in use until all is compressed, whatever happens before.
       await Promise.allSettled(streams);
@@ -90,12 +111,11 @@ export function buildStream(
     },
     finish: () =>
       inTurn(async () => {
-        const pieces: Buffer[] = [];
-        placeTable(pieces);
+        placeTable();
         const gdOffset = sector + 1;
-        place(encodeMarkedTable('grainDirectory', directory), pieces);
-        place(encodeStreamEnd(layout, gdOffset), pieces);
-        await target.append(Buffer.concat(pieces));
+        place(encodeMarkedTable('grainDirectory', directory));
+        place(encodeStreamEnd(layout, gdOffset));
+        await appendPlaced();
       }),
   };
 }

@@ -54,9 +54,17 @@ export function encodeStreamFront(layout: StreamLayout, descriptor: Uint8Array):
 /** A grain as it is stored; `lba` is its first sector. */
 export function encodeStoredGrain(lba: number, stream: Uint8Array): Buffer {
   const stored = Buffer.alloc(storedGrainSectors(stream.length) * SECTOR_BYTES);
-  stored.set(GrainMarker.encode({ lba: BigInt(lba), size: stream.length }));
-  stored.set(stream, GRAIN_MARKER_BYTES);
+  putStoredGrain(stored, 0, lba, stream);
   return stored;
+}
+
+/** The same into `room` from byte `at` on; returns where it ends. */
+export function putStoredGrain(room: Buffer, at: number, lba: number, stream: Uint8Array): number {
+  const end = at + storedGrainSectors(stream.length) * SECTOR_BYTES;
+  room.set(GrainMarker.encode({ lba: BigInt(lba), size: stream.length }), at);
+  room.set(stream, at + GRAIN_MARKER_BYTES);
+  room.fill(0, at + GRAIN_MARKER_BYTES + stream.length, end);
+  return end;
 }
 
 /** A grain table or the directory behind its marker; the table itself is one sector further on. */
