@@ -68,7 +68,7 @@ export class EntryJudge {
       this.allocated++;
       if (entry % grainSize !== 0) count1(this.#misplaced, grain);
     }
-    if (judge) this.#noteSlack(batch, entries, count);
+    if (judge) this.#noteSlack(batch, entries, copies, count);
   }
 
   /** Whether an entry could stand in a table: nothing, zeros, or a place for a grain. */
@@ -132,22 +132,24 @@ export class EntryJudge {
     log.error('GTE-RANGE', detail, () => `grain ${grain} cannot be at sector ${entry}: expected ${expected}`);
   }
 
-  #noteSlack(batch: TableBatch, entries: Uint32Array, used: number): void {
+  /** Of both copies, or of the one that has any. */
+  #noteSlack(batch: TableBatch, entries: Uint32Array, copies: Uint32Array | undefined, used: number): void {
     const end = batch.count * this.#perTable;
-    let count = 0;
-    let first = 0;
-    for (let at = used; at < end; at++) {
-      if (entries[at] === 0) continue;
-      if (count++ === 0) first = batch.first * this.#perTable + at;
-    }
-    if (count === 0) return;
+    const own = entries.subarray(used, end);
+    const inCopy = own.every((entry) => entry === 0);
+    const odd = inCopy ? copies?.subarray(used, end) : own;
+    const first = odd?.findIndex((entry) => entry !== 0) ?? -1;
+    if (odd === undefined || first === -1) return;
+    const at = batch.first * this.#perTable + used + first;
+    const table = Math.floor(at / this.#perTable);
+    const place = inCopy ? this.#directories.copies![table]! : this.#directories.places[table]!;
     const { log, file } = this.#check;
-    const detail = { path: file.path, offset: this.offsetOf(first), repairable: true };
-    log.warning(
-      'SLACK',
-      detail,
-      () => `${count} entries behind the last grain of the last table are not zero`,
-    );
+    const offset = place * SECTOR_BYTES + (at % this.#perTable) * 4;
+    const count = odd.filter((entry) => entry !== 0).length;
+    log.warning('SLACK', { path: file.path, offset, repairable: true }, () => {
+      const where = inCopy ? 'redundant table alone' : 'last table';
+      return `${count} entries behind the last grain of the ${where} are not zero`;
+    });
   }
 
   #noteDifference(

@@ -135,6 +135,16 @@ describe('what a repair mends', () => {
       ['SLACK'],
       () => sparse((image) => setBoth(image, 1101, image.sectorOf(0))),
     ],
+    [
+      'entries behind the last grain, in the redundant table alone',
+      ['SLACK'],
+      () =>
+        sparse((image) => {
+          const { bytes } = image;
+          const table = bytes.readUInt32LE(rgdAt(image, 2));
+          bytes.writeUInt32LE(image.sectorOf(0), table * SECTOR_BYTES + (1101 - 2 * 512) * 4);
+        }),
+    ],
     ['a tail', ['TAIL'], () => sparse(({ bytes }) => Buffer.concat([bytes, Buffer.alloc(1000, 7)]))],
     [
       'a size in the header that nothing else agrees with',
