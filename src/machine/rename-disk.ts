@@ -172,6 +172,11 @@ async function carryOut(
   if (!leaf.embedded) {
     const text = printDescriptor(editDescriptor(leaf.descriptor, edits));
     changes.push({ kind: 'remove', path: leaf.path }, { kind: 'create', path: to, file: text });
+  } else {
+    // The text inside the file changes where that comes to, in the same step.
+    const change = await descriptorChange(store, leaf.path, edits);
+    if (change?.kind === 'patch')
+      changes.push(leaf.path === to ? change : { ...change, path: to, from: leaf.path });
   }
   const relinked: { path: string; hint: string }[] = [];
   for (const child of children) {
@@ -191,28 +196,7 @@ async function carryOut(
   const reached = [to, ...children.map((child) => child.path), ...named.machines];
   const otherRoots = [...new Set(reached.map((path) => posix.dirname(path)))];
   const set = { label: 'rename', root, otherRoots, request: requestOf(leaf.path, to) };
-  if (!leaf.embedded) {
-    await applyChangeSet(store, { ...set, changes }, { signal: options.signal });
-    return relinked;
-  }
-  // A text inside a file cannot change in the same set that moves the file. So first the disk's own hint becomes one that
-  // holds in both places; what the text calls the file itself follows at the end, and no reader goes by that.
-  const parent = chain.links[1];
-  const moves = edits.parentFileNameHint !== undefined && parent !== undefined;
-  const edit = async (path: string, each: DescriptorEdits): Promise<void> => {
-    const change = await descriptorChange(store, path, each);
-    if (change === undefined) return;
-    await applyChangeSet(store, { ...set, root: posix.dirname(path), otherRoots: [], changes: [change] });
-  };
-  if (moves) await edit(leaf.path, { parentFileNameHint: parent.path });
-  try {
-    await applyChangeSet(store, { ...set, changes }, { signal: options.signal });
-  } catch (error) {
-    const hint = leaf.descriptor.parentFileNameHint;
-    if (moves && hint !== undefined) await edit(leaf.path, { parentFileNameHint: hint }).catch(() => {});
-    throw error;
-  }
-  await edit(to, edits);
+  await applyChangeSet(store, { ...set, changes }, { signal: options.signal });
   return relinked;
 }
 

@@ -1,5 +1,6 @@
 // What a change set can do to files, told before anything is done. Rule: a path is the business of one change only,
-// but for a place that one change empties and another fills, and for patches of one file that do not overlap.
+// but for a place that one change empties and another fills, and for patches of one file that do not overlap; a file that
+// is renamed can be patched where it comes to.
 import type { PlannedFile } from './disk-plan.ts';
 
 /** What a new file is to hold: bytes, a plan of them, a copy, or whatever `make` puts at the path it is given. */
@@ -56,6 +57,8 @@ export interface PatchChange {
   /** Byte offset. */
   readonly at: number;
   readonly data: Uint8Array;
+  /** Where the file still is, when a rename of the same change set brings it to `path`. */
+  readonly from?: string;
 }
 
 /** A file or folder under another name, on the same file system. */

@@ -199,9 +199,10 @@ async function planReplace(store: FileStore, places: Places, change: ReplaceChan
 }
 
 async function planPatch(store: FileStore, places: Places, change: PatchChange): Promise<PlannedChange> {
-  const { root, path } = await places.ofExisting(change.path, 'file');
-  const { at, data } = change;
-  const old = await readPart(store, change.path, at, data.length);
+  const { at, data, from } = change;
+  const { root, path } =
+    from === undefined ? await places.ofExisting(change.path, 'file') : await places.of(change.path);
+  const old = await readPart(store, from ?? change.path, at, data.length);
   return { change, old, record: { kind: 'patch', root, path, at, length: data.length } };
 }
 
@@ -224,7 +225,7 @@ export async function readPart(store: FileStore, path: string, at: number, lengt
 export async function assertStillSo(
   store: FileStore,
   roots: readonly string[],
-  { record, old }: PlannedChange,
+  { change, record, old }: PlannedChange,
   emptied: ReadonlySet<string>,
 ): Promise<void> {
   const path = fullPath(roots, record);
@@ -232,10 +233,11 @@ export async function assertStillSo(
     case 'replace':
       if (hashOf(await readWhole(store, path)) !== record.before) throw changedSince(path);
       return;
-    case 'patch':
-      if (old?.equals(await readPart(store, path, record.at, record.length)) !== true)
-        throw changedSince(path);
+    case 'patch': {
+      const now = (change.kind === 'patch' ? change.from : undefined) ?? path;
+      if (old?.equals(await readPart(store, now, record.at, record.length)) !== true) throw changedSince(now);
       return;
+    }
     case 'folder':
     case 'rename':
       for (const to of filledBy(roots, record)) {
@@ -271,11 +273,18 @@ function assertApart(roots: readonly string[], planned: readonly PlannedChange[]
     seen.set(`${use} ${path}`, use);
   };
   const patched = new Set<string>();
-  for (const { record } of planned) {
+  const renamed = new Map<string, string>();
+  for (const { change, record } of planned)
+    if (change.kind === 'rename') renamed.set(filledBy(roots, record)[0]!, change.from);
+  for (const { change, record } of planned) {
     for (const path of filledBy(roots, record)) note(path, 'filled');
     const from = emptiedBy(roots, record);
     if (from !== undefined) note(from, 'emptied');
     const path = fullPath(roots, record);
+    if (change.kind === 'patch' && change.from !== undefined) {
+      if (renamed.get(path) !== change.from) throw usageError(`${change.from} does not come to ${path}`);
+      continue;
+    }
     if (record.kind === 'replace' || (record.kind === 'patch' && !patched.has(path))) note(path, 'edited');
     if (record.kind === 'patch') patched.add(path);
   }

@@ -86,8 +86,11 @@ export async function mayGoBack(run: ChangeRun, record: ChangeRecord, index: num
     }
     case 'patch': {
       const { at, length } = record;
+      const path = fullPath(roots, record);
+      // It comes by a rename that has not brought it yet.
+      if (!(await store.exists(path))) return true;
       const old = await readPart(store, madePath(run, index), length, length);
-      return (await readPart(store, fullPath(roots, record), at, length)).equals(old);
+      return (await readPart(store, path, at, length)).equals(old);
     }
     case 'remove':
     case 'remove-folder':

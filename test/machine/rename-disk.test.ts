@@ -23,6 +23,14 @@ async function contents(fs: FileStore, path: string): Promise<string> {
   return all.toString('latin1');
 }
 
+/** Its hint, and what it calls its first extent. */
+async function ownWords(fs: FileStore, path: string): Promise<(string | undefined)[]> {
+  const chain = await openChain(path, 'read', { fs });
+  const { leaf } = chain;
+  await chain.close();
+  return [leaf.descriptor.parentFileNameHint, leaf.descriptor.extents[0]!.fileName];
+}
+
 /** /vms/base/{base,mid}.vmdk and two children of mid: one beside it, one in /vms/lab. */
 async function makeTree(fs: FileStore, type: string): Promise<void> {
   for (const folder of ['/vms', '/vms/base', '/vms/lab', '/vms/other']) await fs.makeFolder(folder);
@@ -135,6 +143,7 @@ describe('renameDisk', () => {
       await makeTree(fs, type);
       const names = await fs.list('/vms/base');
       const before = await contents(fs, '/vms/lab/b.vmdk');
+      const disk = await readWhole(fs, '/vms/base/mid.vmdk');
       // It did not look for the border, and the failure had no name.
       const mounted = withMount(fs, '/vms/other', { told: false });
       const rename = (from: string, to: string): Promise<void> =>
@@ -152,12 +161,49 @@ describe('renameDisk', () => {
       expect(await fs.list('/vms/other')).toEqual([]);
       for (const path of ['/vms/base/mid.vmdk', '/vms/base/a.vmdk', '/vms/lab/b.vmdk'])
         expect(await contents(fs, path)).toBe(before);
+      expect((await readWhole(fs, '/vms/base/mid.vmdk')).equals(disk)).toBe(true);
     },
   );
 
   it.each(['monolithicSparse', 'vmfsSparse'])(
+    'leaves every byte as it was where only a rename finds another mount: %s',
+    async (type) => {
+      const fs = createMemoryFileStore();
+      await makeTree(fs, type);
+      const names = ['base', 'mid', 'a'].map((name) => `/vms/base/${name}.vmdk`);
+      const before = await Promise.all(names.map((name) => readWhole(fs, name)));
+      await expect(
+        renameDisk('/vms/base/mid.vmdk', '/vms/other/new.vmdk', {
+          fs: withMount(fs, '/vms/other', { told: false }),
+        }),
+      ).rejects.toMatchObject({ kind: 'refused', code: 'other-file-system' });
+      for (const [index, name] of names.entries())
+        expect((await readWhole(fs, name)).equals(before[index]!), name).toBe(true);
+    },
+  );
+
+  it('refuses a name for which the text inside the disk has no room, before anything is moved', async () => {
+    const fs = createMemoryFileStore();
+    await makeTree(fs, 'monolithicSparse');
+    const line = `#${' '.repeat(99)}\n`;
+    const file = await fs.open('/vms/base/mid.vmdk', 'update');
+    const text = Buffer.alloc(20 * SECTOR_BYTES);
+    await file.readExactly(text, SECTOR_BYTES);
+    let end = text.indexOf(0);
+    for (; end + line.length < text.length - 30; end += line.length) text.write(line, end);
+    await file.write(text, SECTOR_BYTES);
+    await file.close();
+    const before = await fs.list('/vms/base');
+    await expect(
+      renameDisk('/vms/base/mid.vmdk', `/vms/other/${'n'.repeat(200)}.vmdk`, { fs }),
+    ).rejects.toMatchObject({ code: 'descriptor-too-full' });
+    expect(await fs.list('/vms/base')).toEqual(before);
+  });
+
+  it.each(['monolithicSparse', 'vmfsSparse'])(
     'is whole or not at all when the power goes: %s',
     async (type) => {
+      const rest = type === 'vmfsSparse' ? '-delta.vmdk' : '.vmdk';
       for (let cut = 0; ; cut += 7) {
         const fs = await createCrashStore();
         await makeTree(fs, type);
@@ -174,6 +220,10 @@ describe('renameDisk', () => {
           await settleAround(found, '/vms/base/mid.vmdk', { runs });
           expect(await contents(found, '/vms/lab/b.vmdk')).toBe(before);
           expect(await contents(found, '/vms/base/a.vmdk')).toBe(before);
+          const moved = await found.exists('/vms/other/new.vmdk');
+          expect(await ownWords(found, moved ? '/vms/other/new.vmdk' : '/vms/base/mid.vmdk')).toEqual(
+            moved ? ['../base/base.vmdk', `new${rest}`] : ['base.vmdk', `mid${rest}`],
+          );
         }
       }
     },
