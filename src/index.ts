@@ -354,6 +354,7 @@ export type { RemoteAnswer } from './storage/remote-answer.ts';
 export type { RemoteFetch } from './storage/remote-client.ts';
 export type { S3Settings } from './storage/remote-s3.ts';
 export {
+  type AnyFs,
   createFileStore,
   type PromisesFileHandle,
   type PromisesFs,

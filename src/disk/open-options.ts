@@ -4,11 +4,11 @@ import type { OnFinding } from '../core/finding.ts';
 import { ExtentMemory } from '../grain/extent-memory.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { createPathGuard, type PathGuard } from '../storage/path-guard.ts';
-import { storeFor, type PromisesFs } from '../storage/promises-file-store.ts';
+import { storeFor, type AnyFs } from '../storage/promises-file-store.ts';
 
 export interface OpenOptions {
   /** A FileStore, or anything shaped like node:fs/promises (memfs). Default: the real file system. */
-  fs?: FileStore | PromisesFs | undefined;
+  fs?: AnyFs | undefined;
   /** Folders that disks may lead into besides those the default rule allows. */
   allow?: readonly string[] | undefined;
   /** Folder that nothing outside of is opened, not even the disk that is named. */

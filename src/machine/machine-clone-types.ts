@@ -6,9 +6,8 @@ import type { BaseOptions } from '../operations/clone-bases.ts';
 import type { CloneName, NameRequest } from '../operations/clone-names.ts';
 import type { ClonedDisk, CloneProblem, CloneWarning, PlannedBase } from '../operations/clone-types.ts';
 import type { Runs } from '../operations/run-owner.ts';
-import type { FileStore } from '../storage/file-store.ts';
 import type { FindLocksOptions } from '../storage/lock-state.ts';
-import type { PromisesFs } from '../storage/promises-file-store.ts';
+import type { AnyFs } from '../storage/promises-file-store.ts';
 import type { MediaRule } from './clone-vmx.ts';
 import type { MachineLimit } from './limits.ts';
 
@@ -43,7 +42,7 @@ export interface MachineCloneRequest extends NameRequest {
 
 export interface MachineCloneOptions extends BaseOptions, TaskOptions {
   /** A FileStore, or anything shaped like node:fs/promises. Default: the real file system. */
-  fs?: FileStore | PromisesFs | undefined;
+  fs?: AnyFs | undefined;
   /** Hand out results only once they would survive a loss of power. Default true. */
   durable?: boolean | undefined;
   /** Settle interrupted runs of other hosts too, and clone a machine that may not have been shut down. */

@@ -3,8 +3,7 @@
 import { VmdkError, type ErrorKind } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import type { RandomBytes } from '../format/content-id.ts';
-import type { FileStore } from '../storage/file-store.ts';
-import type { PromisesFs } from '../storage/promises-file-store.ts';
+import type { AnyFs } from '../storage/promises-file-store.ts';
 import type { BaseOptions } from './clone-bases.ts';
 import type { CloneName, NameRequest } from './clone-names.ts';
 import type { Runs } from './run-owner.ts';
@@ -32,7 +31,7 @@ export interface CloneRequest extends NameRequest {
 
 export interface CloneOptions extends BaseOptions, TaskOptions {
   /** A FileStore, or anything shaped like node:fs/promises. Default: the real file system. */
-  fs?: FileStore | PromisesFs | undefined;
+  fs?: AnyFs | undefined;
   /** Hand out results only once they would survive a loss of power. Default true. */
   durable?: boolean | undefined;
   /** Settle interrupted runs of other hosts too: the caller knows that they have ended. */

@@ -3,15 +3,14 @@ import { randomBytes } from 'node:crypto';
 import { usageError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES, sectors, type Bytes } from '../core/units.ts';
-import type { FileStore } from '../storage/file-store.ts';
-import { storeFor, type PromisesFs } from '../storage/promises-file-store.ts';
+import { storeFor, type AnyFs } from '../storage/promises-file-store.ts';
 import { carryOutPlan, type DiskPlan } from './disk-plan.ts';
 import { planDisk, type DiskRequest } from './plan-disk.ts';
 
 export interface CreateDiskOptions
   extends TaskOptions, Partial<Omit<DiskRequest, 'path' | 'capacity' | 'createType' | 'adapterType'>> {
   /** A FileStore, or anything shaped like node:fs/promises (memfs). Default: the real file system. */
-  fs?: FileStore | PromisesFs | undefined;
+  fs?: AnyFs | undefined;
   /** createType, in any spelling: monolithicSparse unless told. */
   type?: string | undefined;
   /** ddb.adapterType: lsilogic unless told. */

@@ -8,8 +8,7 @@ import { allocateRoom } from '../core/room.ts';
 import { allOf, DONE } from '../core/settled.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
-import { storeFor, type PromisesFs } from '../storage/promises-file-store.ts';
-import type { FileStore } from '../storage/file-store.ts';
+import { storeFor, type AnyFs } from '../storage/promises-file-store.ts';
 import { inOrder } from './in-order.ts';
 import { PairedChains, type PairedRuns, type Stretch } from './paired-runs.ts';
 
@@ -19,7 +18,7 @@ const STEP = 4096;
 
 export interface DifferenceOptions extends TaskOptions {
   /** Where the chains were opened: a FileStore, or anything shaped like node:fs/promises. Default: the real one. */
-  fs?: FileStore | PromisesFs | undefined;
+  fs?: AnyFs | undefined;
   /** Sectors to look at; all of the larger disk unless given. */
   range?: SectorRange | undefined;
 }

@@ -55,10 +55,14 @@ export interface PromisesFs {
 
 const STAT_BLOCK_BYTES = 512;
 
+/** What every `fs` option takes: a store, node:fs/promises or the like of it, or what has that as its `promises`. */
+export type AnyFs = FileStore | PromisesFs | { readonly promises: PromisesFs };
+
 /** The store for an `fs` argument: a store as it is, a promises-shaped object wrapped, nothing the real files. */
-export function storeFor(fs: FileStore | PromisesFs | undefined): FileStore {
+export function storeFor(fs: AnyFs | undefined): FileStore {
   if (fs === undefined) return createNodeFileStore();
-  return 'syncFolder' in fs ? fs : createFileStore(fs);
+  if ('syncFolder' in fs) return fs;
+  return createFileStore('promises' in fs ? fs.promises : fs);
 }
 
 /** A store over a promises-shaped file system. Paths are its own, with forward slashes. */
@@ -203,8 +207,9 @@ async function replace(fs: PromisesFs, path: string, data: Uint8Array): Promise<
   const target = old === undefined ? path : String(await call('replace', path, () => fs.realpath(path)));
   const folder = posix.dirname(target);
   const temp = posix.join(folder, failure.temporaryName(posix.basename(target)));
-  const handle = await call('replace', temp, () => fs.open(temp, 'wx+'));
-  const file = writableFile(whileOpen(handle, temp));
+  // Errors name the file that was to be replaced: of the other nobody has heard.
+  const handle = await call('replace', target, () => fs.open(temp, 'wx+'));
+  const file = writableFile(whileOpen(handle, target));
   try {
     try {
       if (old !== undefined) await handle.chmod?.(Number(old.mode) & 0o7777);

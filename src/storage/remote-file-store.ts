@@ -5,7 +5,7 @@ import { LruCache } from '../core/lru-cache.ts';
 import { VmdkError, isVmdkError } from '../core/errors.ts';
 import type { FileStore, RandomAccessFile, ResolvedPath, WritableFile } from './file-store.ts';
 import { isUrl } from './place-names.ts';
-import { storeFor, type PromisesFs } from './promises-file-store.ts';
+import { storeFor, type AnyFs } from './promises-file-store.ts';
 import { allowedOrigins, remoteReadOnly, type RemoteAddress } from './remote-address.ts';
 import { isSameObject, type RemoteFacts } from './remote-answer.ts';
 import { BLOCK_BYTES, RemoteBlocks } from './remote-blocks.ts';
@@ -17,7 +17,7 @@ export interface RemoteStoreOptions {
   /** What may be read: prefixes of URLs (`https://store.example/golden`, `s3://bucket`), part by part. */
   allowOrigins: readonly string[];
   /** Where all other names lead: the real file system unless told. */
-  fs?: FileStore | PromisesFs | undefined;
+  fs?: AnyFs | undefined;
   /** Endpoint, region and keys; those of the AWS_* variables unless told. */
   s3?: S3Settings | undefined;
   /** Bytes of blocks that are kept, of all objects together; 64 MiB unless told. */

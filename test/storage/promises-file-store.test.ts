@@ -32,6 +32,13 @@ describe('the store for an fs argument', () => {
     expect(await contentOf(storeFor(memfs({ '/a': 'hello' })), '/a')).toBe('hello');
   });
 
+  it('takes what has its promises beside other calls: node:fs as it is imported, memfs as a whole', async () => {
+    const whole = createFsFromVolume(Volume.fromJSON({ '/a': 'hello' }));
+    expect(await contentOf(storeFor(whole), '/a')).toBe('hello');
+    const here = new URL(import.meta.url).pathname;
+    expect(await contentOf(storeFor(fs), here)).toContain('takes what has its promises');
+  });
+
   it('is the real file system when there is no argument', async () => {
     const here = new URL(import.meta.url).pathname;
     expect(await contentOf(storeFor(undefined), here)).toContain('is the real file system when');
