@@ -1,6 +1,8 @@
 // The record of a repair: what stood where it wrote, safe on disk before the first byte changes. With it a repair that
 // was cut off is finished or taken back. Rule: a record is a stranger's file like any other; it only ever leads into
-// files of the disk it is used on, and only where they hold what it says they held, or what it says was written.
+// files of the disk it is used on, and only where they hold what it says they held, or what it says was written. Its own
+// SHA-256 ends it: bytes that rotted in it are not written back.
+import { createHash } from 'node:crypto';
 import { VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import type { RandomAccessFile } from '../storage/file-store.ts';
@@ -33,7 +35,7 @@ export interface UndoRecord {
 export const MOST_RECORD_BYTES = 256 << 20;
 
 export function encodeUndoRecord({ state, planId, filename, changesContent, files }: UndoRecord): Buffer {
-  const text = JSON.stringify({
+  const text = sealed({
     schema: 'vmdkit-undo/v1',
     state,
     'plan-sha256': planId,
@@ -48,6 +50,12 @@ export function encodeUndoRecord({ state, planId, filename, changesContent, file
     })),
   });
   return Buffer.from(`${text}\n`);
+}
+
+/** The JSON of `record`, whose last key is the SHA-256 of the JSON before it was there. */
+function sealed(record: Readonly<Record<string, unknown>>): string {
+  const sha256 = createHash('sha256').update(JSON.stringify(record)).digest('hex');
+  return JSON.stringify({ ...record, sha256 });
 }
 
 function base64(bytes: Uint8Array): string {
@@ -72,6 +80,8 @@ export function parseUndoRecord(bytes: Uint8Array, path: string): UndoRecord {
   const record = fieldsOf(json) ?? fail('no JSON object');
   const { state } = record;
   if (record['schema'] !== 'vmdkit-undo/v1') fail('another schema');
+  const { sha256: _, ...rest } = record;
+  if (sealed(rest) !== JSON.stringify(record)) fail('a record that was changed: its SHA-256 does not fit');
   if (state !== 'begun' && state !== 'applied' && state !== 'undoing') return fail('an unknown state');
   const files = Array.isArray(record['files']) ? record['files'] : fail('no files');
   return {

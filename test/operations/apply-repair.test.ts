@@ -1,10 +1,12 @@
 // Carrying out a repair: only the plan that was made, on the disk it was made of, under locks, with a record first; and
 // the plug pulled at every step, after which the disk is settled by the same command or by taking the repair back.
+import { createHash } from 'node:crypto';
 import { describe, expect, it } from 'vitest';
 import { isVmdkError } from '../../src/core/errors.ts';
 import { applyRepair, parseRepairPlan, undoRepair } from '../../src/operations/apply-repair.ts';
 import { checkDisk } from '../../src/operations/check-disk.ts';
 import { planRepair } from '../../src/operations/plan-repair.ts';
+import { readWhole } from '../../src/operations/tidy.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createCrashStore, crashStoreOf, isPowerCut } from '../support/crash-store.ts';
@@ -99,6 +101,25 @@ describe('taking a repair back', () => {
     expect(await store.exists(RECORD)).toBe(true);
   });
 
+  it('is refused with a record of which one bit is another by now', async () => {
+    const store = createMemoryFileStore(damaged());
+    await applyRepair(DISK, await planRepair(DISK, { fs: store }), { fs: store });
+    const record = await readWhole(store, RECORD);
+    const repaired = await readWhole(store, DISK);
+    for (let at = 3; at < record.length; at += 29) {
+      const rotten = Buffer.from(record);
+      rotten.writeUInt8(rotten.readUInt8(at) ^ 1, at);
+      await store.replace(RECORD, rotten);
+      expect(await failureOf(undoRepair(DISK, RECORD, { fs: store, force: true }))).toBe(
+        'not-an-undo-record',
+      );
+    }
+    await expectHolds(store, { [DISK]: repaired });
+    await store.replace(RECORD, record);
+    await undoRepair(DISK, RECORD, { fs: store });
+    await expectHolds(store, damaged());
+  });
+
   it('is refused with the record of another disk, and with a forged one', async () => {
     const store = createMemoryFileStore({ ...damaged(), '/vm/second.vmdk': sparseImage().bytes });
     await applyRepair(DISK, await planRepair(DISK, { fs: store }), { fs: store });
@@ -118,7 +139,8 @@ describe('taking a repair back', () => {
         },
       ],
     };
-    await store.replace('/vm/forged', Buffer.from(JSON.stringify(forged)));
+    const sha256 = createHash('sha256').update(JSON.stringify(forged)).digest('hex');
+    await store.replace('/vm/forged', Buffer.from(JSON.stringify({ ...forged, sha256 })));
     expect(await failureOf(undoRepair(DISK, '/vm/forged', { fs: store }))).toBe('not-its-undo-record');
     await expectHolds(store, { '/vm/other': Buffer.from('other') });
   });
