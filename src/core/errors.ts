@@ -29,12 +29,15 @@ export class VmdkError extends Error {
   readonly kind: ErrorKind;
   /** Stable, kebab-case, e.g. `grain-out-of-range`. */
   readonly code: string;
+  /** The message without file, place and way out. */
+  readonly what: string;
   readonly context: Readonly<ErrorContext>;
 
   constructor(kind: ErrorKind, code: string, what: string, context: ErrorContext = {}, cause?: unknown) {
     super(composeMessage(what, context), cause === undefined ? undefined : { cause });
     this.kind = kind;
     this.code = code;
+    this.what = what;
     this.context = context;
   }
 }
@@ -47,6 +50,17 @@ export function isVmdkError(err: unknown, ...codes: readonly string[]): err is V
 /** Bad arguments by the caller: exit code 2 on the command line. */
 export function usageError(what: string, hint?: string): VmdkError {
   return new VmdkError('usage', 'usage', what, hint === undefined ? {} : { hint });
+}
+
+/**
+ * The same error about `to` where it is about `from` or what lies in it: work is done in hidden places, and an error names
+ * those that its reader knows.
+ */
+export function errorAbout(error: unknown, from: string, to: string): unknown {
+  if (!isVmdkError(error)) return error;
+  const { kind, code, what, context, cause } = error;
+  if (context.path === undefined || !`${context.path}/`.startsWith(`${from}/`)) return error;
+  return new VmdkError(kind, code, what, { ...context, path: to + context.path.slice(from.length) }, cause);
 }
 
 /** `file: what at place: found X, expected Y. Hint`: the message alone says it all. */

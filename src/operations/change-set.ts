@@ -3,7 +3,7 @@
 // Rule: killed before that point, the next run takes everything back; after it, the next run finishes.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
+import { errorAbout, isVmdkError, usageError, VmdkError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import {
@@ -26,7 +26,7 @@ import { assertStillSo, planChanges, type PlannedChange } from './plan-changes.t
 import { localRuns, type Runs } from './run-owner.ts';
 import { isOptional, stageChanges, type StageOptions } from './stage-changes.ts';
 import { finishOrTakeBack } from './take-back.ts';
-import { writeWhole } from './tidy.ts';
+import { makeFolderIfMissing, writeWhole } from './tidy.ts';
 import { claimPlaces, dropMade, undoRun } from './undo-changes.ts';
 
 export interface ChangeSet {
@@ -98,7 +98,7 @@ async function rootsOf(
   const missing: string[] = [];
   for (let at = posix.resolve(root); !(await store.exists(at)); at = posix.dirname(at)) missing.unshift(at);
   for (const folder of missing) {
-    await store.makeFolder(folder);
+    if (!(await makeFolderIfMissing(store, folder))) continue;
     made.push(folder);
     if (durable) await store.syncFolder(posix.dirname(folder));
   }
@@ -155,7 +155,11 @@ async function openRun(
       { ...run, folders: folders.map((folder) => (made.includes(folder) ? folder : undefined)) },
       error,
     );
-    throw error;
+    throw folders.reduce(
+      (told: unknown, folder, index) =>
+        errorAbout(errorAbout(told, posix.join(folder, JOURNAL_FILE), folder), folder, roots[index]!),
+      error,
+    );
   }
 }
 

@@ -2,7 +2,7 @@
 // run that was killed has left is settled by the next. Bases are only ever read.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { isVmdkError, VmdkError } from '../core/errors.ts';
+import { errorAbout, isVmdkError, VmdkError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
 import type { RandomBytes } from '../format/content-id.ts';
 import type { FileStore } from '../storage/file-store.ts';
@@ -26,9 +26,11 @@ import type { PlannedFile } from './disk-plan.ts';
 import { assertFreeSpace } from './free-space.ts';
 import { inParallel } from './in-parallel.ts';
 import { settleRun } from './interrupted-runs.ts';
-import { parseJournalFolder, type JournalUnit } from './journal.ts';
+import { MADE_FOLDER, parseJournalFolder, type JournalUnit } from './journal.ts';
+import { afterOthers } from './others-first.ts';
 import { localRuns } from './run-owner.ts';
 import * as staging from './staging.ts';
+import { makeFolderIfMissing } from './tidy.ts';
 
 /** Clones that could not be made, by name. */
 type Failures = Map<string, CloneProblem>;
@@ -65,7 +67,7 @@ async function settleBefore(
 ): Promise<{ done: Set<string>; warnings: CloneWarning[] }> {
   const done = new Set<string>();
   const warnings: CloneWarning[] = [];
-  for (const run of await interruptedRunsOf(shape, options)) {
+  for (const run of await afterOthers(() => interruptedRunsOf(shape, options), options)) {
     throwIfAborted(options);
     const { placed, journal } = await settleRun(shape.store, shape.into, run);
     warnings.push(interruptedWarning(run, 'was'));
@@ -104,9 +106,17 @@ async function makeAll(
   let stage: staging.Staging | undefined;
   try {
     await makeFolders(store, shape.missingFolders, durable, madeFolders);
-    const random = randomBytes(4).toString('hex');
-    stage = await staging.openStaging(store, into, { request, layout, units }, { owner, random, durable });
-    await assertAlone(stage);
+    stage = await afterOthers(async () => {
+      const random = randomBytes(4).toString('hex');
+      const begun = await staging.openStaging(
+        store,
+        into,
+        { request, layout, units },
+        { owner, random, durable },
+      );
+      await assertAlone(begun);
+      return begun;
+    }, options);
     await makeUnits(shape, stage, failures, options);
     throwIfAborted(options);
     await assertUnchanged(store, shape.bases);
@@ -114,7 +124,8 @@ async function makeAll(
   } catch (error) {
     if (stage !== undefined) await staging.undoStaging(stage, error);
     for (const folder of madeFolders.toReversed()) await store.removeFolder(folder).catch(() => {});
-    throw error;
+    if (stage === undefined) throw error;
+    throw errorAbout(errorAbout(error, posix.join(stage.path, MADE_FOLDER), into), stage.path, into);
   }
   await finish(stage, failures);
   return failures;
@@ -127,24 +138,32 @@ async function makeFolders(
   made: string[],
 ): Promise<void> {
   for (const folder of folders) {
-    await store.makeFolder(folder);
+    if (!(await makeFolderIfMissing(store, folder))) continue;
     made.push(folder);
     if (durable) await store.syncFolder(posix.dirname(folder));
   }
 }
 
-/** Two runs that began at the same moment see each other here, and both give way. */
-async function assertAlone({ store, into, path }: staging.Staging): Promise<void> {
+/** Two runs that began at the same moment see each other here, and both give way: what was begun goes. */
+async function assertAlone(stage: staging.Staging): Promise<void> {
+  const { store, into, path } = stage;
   const other = (await store.list(into)).find(
     (name) => parseJournalFolder(name) !== undefined && posix.join(into, name) !== path,
   );
   if (other === undefined) return;
-  throw new VmdkError('conflict', 'run-in-progress', 'another run began to make clones in this folder', {
-    path: posix.join(into, other),
-    found: 'its journal',
-    expected: 'no other journal',
-    hint: 'Wait until it has ended, then run again.',
-  });
+  const error = new VmdkError(
+    'conflict',
+    'run-in-progress',
+    'another run began to make clones in this folder',
+    {
+      path: posix.join(into, other),
+      found: 'its journal',
+      expected: 'no other journal',
+      hint: 'Wait until it has ended, then run again.',
+    },
+  );
+  await staging.undoStaging(stage, error);
+  throw error;
 }
 
 /** Makes every clone where nobody sees it, and takes its names; when going on, the failures are noted. */

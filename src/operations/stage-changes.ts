@@ -1,7 +1,7 @@
 // Making the files of a change set where nobody sees them. Rule: every byte survives a loss of power before the run
 // passes the point of no return; what is made here has a name that the journal lists.
 import { posix } from 'node:path';
-import { isVmdkError, usageError } from '../core/errors.ts';
+import { errorAbout, isVmdkError, usageError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import type { FileStore, RandomAccessFile, WritableFile } from '../storage/file-store.ts';
 import { madePath, type ChangeRun, type OnSkipped } from './change-run.ts';
@@ -9,7 +9,7 @@ import type { PlannedPart, PlannedFill } from './disk-plan.ts';
 import type { FileChange, FileContent, FolderChange } from './file-change.ts';
 import { inParallel } from './in-parallel.ts';
 import { MADE_FOLDER } from './journal.ts';
-import type { PlannedChange } from './plan-changes.ts';
+import { fullPath, type PlannedChange } from './plan-changes.ts';
 import { writeWhole } from './tidy.ts';
 import { dropMade } from './undo-changes.ts';
 
@@ -34,7 +34,9 @@ export async function stageChanges(
     try {
       await stageOne(run, item, index, options);
     } catch (error) {
-      if (!isOptional(item.change) || !isVmdkError(error)) throw error;
+      // Where it was to be: of what lies in the journal nobody has heard.
+      if (!isOptional(item.change) || !isVmdkError(error))
+        throw errorAbout(error, madePath(run, index), fullPath(run.roots, item.record));
       await dropMade(run, index);
       options.onSkipped?.(index, error);
     }

@@ -3,11 +3,12 @@
 // cleared by the next run here, and one whose process works is left alone.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { isVmdkError, VmdkError } from '../core/errors.ts';
-import { pause, throwIfAborted, type TaskOptions } from '../core/task.ts';
+import { errorAbout, isVmdkError, VmdkError } from '../core/errors.ts';
+import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { applyChangeSet } from './change-set.ts';
 import type { FileChange } from './file-change.ts';
+import { afterOthers } from './others-first.ts';
 import { localRuns, type Runs } from './run-owner.ts';
 import { findInterrupted, settleChangeSets } from './settle-changes.ts';
 import { removeIfThere } from './tidy.ts';
@@ -15,9 +16,6 @@ import { removeIfThere } from './tidy.ts';
 const STAGE_NAME = /^\.convert-([0-9a-f]{8})-(\d{1,10})-(\d{1,20})-[0-9a-f]{16}\.part$/;
 /** Of the journal that puts several files in place together. */
 const LABEL = 'convert';
-/** Another run may be putting its own files in place in the same moment: that takes it milliseconds. */
-const TRIES = 50;
-const PAUSE_MS = 40;
 
 export interface StagedOptions extends TaskOptions {
   /** Replace files that are there. Default false: refused. */
@@ -57,7 +55,7 @@ export async function makeStaged<T>(
   } catch (error) {
     // What went wrong first matters more than a folder that is left.
     await removeStage(store, stage).catch(() => {});
-    throw error;
+    throw errorAbout(error, stage, root);
   }
 }
 
@@ -71,7 +69,11 @@ export async function openStage(
   const { host, pid, started } = runs.self;
   const random = randomBytes(8).toString('hex');
   const stage = posix.join(root, `.convert-${host}-${pid}-${started}-${random}.part`);
-  await store.makeFolder(stage);
+  try {
+    await store.makeFolder(stage);
+  } catch (error) {
+    throw errorAbout(error, stage, root);
+  }
   return { root, stage };
 }
 
@@ -173,16 +175,11 @@ async function putInPlace(
     ),
   ];
   const { runs } = options;
-  for (let tries = 1; ; tries++) {
-    try {
-      await settleChangeSets(store, root, { runs });
-      await applyChangeSet(store, { root, label: LABEL, changes, request: stage }, { durable, runs });
-      return;
-    } catch (error) {
-      if (!isVmdkError(error, 'run-in-progress') || tries >= TRIES) throw error;
-      await pause(PAUSE_MS * (0.5 + Math.random()), options);
-    }
-  }
+  // Another run may be putting its own files in place in the same moment: that takes it milliseconds.
+  await afterOthers(async () => {
+    await settleChangeSets(store, root, { runs });
+    await applyChangeSet(store, { root, label: LABEL, changes, request: stage }, { durable, runs });
+  }, options);
 }
 
 async function syncAll(store: FileStore, stage: string, names: readonly string[]): Promise<void> {

@@ -2,7 +2,7 @@
 // folder says that all is made, and from then on they only move into their places. Rule: nothing is ever put in the
 // place of a file that holds something, and nothing is removed that the journal does not list.
 import { basename, dirname, join } from 'node:path';
-import { VmdkError, isVmdkError } from '../core/errors.ts';
+import { errorAbout, isVmdkError, VmdkError } from '../core/errors.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { inParallel } from './in-parallel.ts';
 import {
@@ -44,7 +44,11 @@ export async function openStaging(
 ): Promise<Staging> {
   const path = join(into, journalFolderName(owner, random));
   const staging = { store, into, path, journal, claims: new Set<string>(), durable };
-  await store.makeFolder(path);
+  try {
+    await store.makeFolder(path);
+  } catch (error) {
+    throw errorAbout(error, path, into);
+  }
   try {
     await writeWhole(store, join(path, JOURNAL_FILE), encodeJournal(journal), durable);
     if (durable) await store.syncFolder(path);

@@ -20,6 +20,17 @@ async function ifThere(removal: () => Promise<void>): Promise<void> {
   }
 }
 
+/** Makes a folder. False when it is there by now: another run needed it as well. */
+export async function makeFolderIfMissing(store: FileStore, path: string): Promise<boolean> {
+  try {
+    await store.makeFolder(path);
+    return true;
+  } catch (error) {
+    if (!isVmdkError(error, 'file-exists') || (await store.resolve(path)).kind !== 'folder') throw error;
+    return false;
+  }
+}
+
 /** A file of our making that has no content yet; what a link leads to is none. */
 export async function isEmptyFile(store: FileStore, path: string): Promise<boolean> {
   try {

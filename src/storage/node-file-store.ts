@@ -109,11 +109,14 @@ async function replace(path: string, data: Uint8Array, options: NodeFileOptions)
   if (old !== undefined && !old.isFile()) throw notAFile(path, kindOf(old));
   const target = old === undefined ? path : await lookUps.realPath(path);
   const temp = join(dirname(target), temporaryName(basename(target)));
-  const fd = await lookUps.open('replace', temp, O_RDWR | O_CREAT | O_EXCL);
-  const file = nodeWritableFile(fd, temp, options);
+  // Errors name the file that was to be replaced: of the other nobody has heard.
+  const fd = await nodeCall<number>('replace', target, (done) =>
+    fs.open(temp, O_RDWR | O_CREAT | O_EXCL, done),
+  );
+  const file = nodeWritableFile(fd, target, options);
   try {
     try {
-      if (old !== undefined) await keepOwnerAndMode(fd, temp, old);
+      if (old !== undefined) await keepOwnerAndMode(fd, target, old);
       await file.write(data, 0);
       await file.sync();
     } finally {

@@ -1,6 +1,7 @@
 // Change sets that nobody interrupts: each kind of change, what is refused before anything is made, and that a
 // failure leaves everything as it was.
 import { describe, expect, it } from 'vitest';
+import { VmdkError } from '../../src/core/errors.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { applyChangeSet, type ChangeSetOptions } from '../../src/operations/change-set.ts';
@@ -255,6 +256,19 @@ describe('a change set that cannot be', () => {
       '/vm/a.vmx': 'theirs',
       '/vm/disk.vmdk': 'their disk',
     });
+  });
+
+  it('names the place that was asked for, not the one in the journal', async () => {
+    const store = newStore();
+    const full = (path: string): Promise<never> =>
+      Promise.reject(new VmdkError('io', 'no-space', 'cannot write', { path }));
+    const noRoom = (part: string): FileStore => ({
+      ...store,
+      create: (path) => (path.includes(part) ? full(path) : store.create(path)),
+    });
+    await expect(apply(noRoom('/made/'), [good])).rejects.toMatchObject({ context: { path: good.path } });
+    await expect(apply(noRoom('/journal.json'), [good])).rejects.toMatchObject({ context: { path: '/vm' } });
+    expect(await textsBelow(store, '/vm')).toEqual(START);
   });
 
   it('because another one is at work in one of its roots changes nothing', async () => {

@@ -268,7 +268,8 @@ describe('a run that fails', () => {
     const fs = await datastore();
     const other = '.vmdkit-clone-aaaaaaaa-2-7-00000000.new';
     const late = watchedStore(fs, (_, what, path) => {
-      if (what === 'create' && path.endsWith('journal.json')) void fs.makeFolder(`/ds/${other}`);
+      if (what === 'create' && path.endsWith('journal.json'))
+        fs.makeFolder(`/ds/${other}`).catch(() => undefined);
     });
     const options = { fs: late, runs: runsOf(1, [1, 2]) };
     await expect(cloned({ bases: [GOLDEN], into: '/ds' }, options)).rejects.toMatchObject({
@@ -276,6 +277,65 @@ describe('a run that fails', () => {
       code: 'run-in-progress',
     });
     expect((await fs.list('/ds')).toSorted()).toEqual([other, 'golden']);
+  });
+});
+
+describe('runs of cloneDisks that begin at the same moment', () => {
+  it('take turns in one folder that none of them found', async () => {
+    const fs = await datastore();
+    const pids = [1, 2, 3];
+    const runs = await Promise.all(
+      pids.map((pid) =>
+        cloned(
+          { bases: [GOLDEN], into: '/ds/lab/new', count: 2, template: `run${pid}-{n}`, layout: 'files' },
+          { fs, runs: runsOf(pid, pids) },
+        ),
+      ),
+    );
+    expect(runs.flat().map(({ name, status }) => `${name} ${status}`)).toEqual(
+      pids.flatMap((pid) => [`run${pid}-1 created`, `run${pid}-2 created`]),
+    );
+    const files = await fs.list('/ds/lab/new');
+    expect(files).toHaveLength(6);
+    expect(files.filter((name) => name.startsWith('.'))).toEqual([]);
+  });
+
+  it('do not both get a name that both want', async () => {
+    const fs = await datastore();
+    const runs = [1, 2].map((pid) =>
+      cloned(
+        { bases: [GOLDEN], into: '/ds/lab', template: 'one{n}', layout: 'files' },
+        { fs, runs: runsOf(pid, [1, 2]) },
+      ),
+    );
+    const outcomes = await Promise.allSettled(runs);
+    expect(outcomes.map(({ status }) => status).toSorted()).toEqual(['fulfilled', 'rejected']);
+    expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({
+      reason: { code: 'target-exists' },
+    });
+    expect((await fs.list('/ds/lab')).toSorted()).toEqual(['one1.vmdk']);
+  });
+});
+
+describe('an error about a file of a clone', () => {
+  it('names where it was to be, and the folder where nothing can be made', async () => {
+    const fs = await datastore();
+    const full = (path: string): VmdkError => new VmdkError('io', 'no-space', 'cannot write', { path });
+    const noRoom = {
+      ...fs,
+      create: async (path: string): Promise<WritableFile> => {
+        if (path.endsWith('.json')) return fs.create(path);
+        return { ...(await fs.create(path)), write: () => Promise.reject(full(path)) };
+      },
+    };
+    const request = { bases: [GOLDEN], into: '/ds/lab', template: 'a{n}', layout: 'files' as const };
+    const error: unknown = await cloned(request, { fs: noRoom, runs: runsOf(1) }).catch((e: unknown) => e);
+    expect((error as Error).message).toMatch(/^\/ds\/lab\/a1(-delta)?\.vmdk: cannot write$/);
+    const shut = { ...fs, makeFolder: (path: string) => Promise.reject(full(path)) };
+    await expect(cloned({ ...request, into: '/ds' }, { fs: shut, runs: runsOf(1) })).rejects.toMatchObject({
+      message: '/ds: cannot write',
+    });
+    expect(await fs.list('/ds')).toEqual(['golden']);
   });
 });
 

@@ -4,6 +4,7 @@ import { mkdtemp, readdir, readlink, rm, symlink } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
+import { VmdkError } from '../../src/core/errors.ts';
 import { makeStaged } from '../../src/operations/staged-files.ts';
 import { readWhole, writeWhole } from '../../src/operations/tidy.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
@@ -59,6 +60,20 @@ it.each([
     }
   }
   expect([...outcomes].sort()).toEqual(['new', 'old']);
+});
+
+it('an error names the file that was to be made, and the folder where nothing can be', async () => {
+  const store = createMemoryFileStore();
+  await store.makeFolder('/d');
+  const failing = (path: string): Promise<never> =>
+    Promise.reject(new VmdkError('io', 'no-space', 'cannot write', { path }));
+  const made = makeStaged(store, '/d', NAMES, (stage) => failing(`${stage}/disk.vmdk`));
+  await expect(made).rejects.toMatchObject({ context: { path: '/d/disk.vmdk' } });
+  const shut = makeStaged({ ...store, makeFolder: failing }, '/d', NAMES, async () => {});
+  await expect(shut).rejects.toMatchObject({ context: { path: '/d' } });
+  const other = makeStaged(store, '/d', NAMES, () => failing('/elsewhere/source.vmdk'));
+  await expect(other).rejects.toMatchObject({ context: { path: '/elsewhere/source.vmdk' } });
+  expect(await store.list('/d')).toEqual([]);
 });
 
 it('a link that leads nowhere has its name all the same', async () => {

@@ -264,7 +264,7 @@ export function describeStore(name: string, make: () => StoreUnderTest): void {
       });
 
       it('fails to replace in a folder that is missing', async () => {
-        await expectFailure(store.replace(at('no/a'), text('x')), 'file-missing', at('no'));
+        await expectFailure(store.replace(at('no/a'), text('x')), 'file-missing', `${at('no/a')}: `);
       });
 
       it('changes permission bits, tells those there were, and keeps them when a file is replaced', async () => {
