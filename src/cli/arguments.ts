@@ -176,6 +176,7 @@ function valueOf(rawName: string, value: string | undefined, option: OptionSpec)
     if (option.optionalValue === true) return '';
     throw usageError(`${rawName} needs a value: ${option.value}`);
   }
+  if (option.stream !== true && FILE_VALUES.has(option.value)) assertNoStream(rawName, value);
   if (option.choices !== undefined && !option.choices.includes(value)) {
     const meant = nearest(value, option.choices);
     throw usageError(
@@ -186,17 +187,34 @@ function valueOf(rawName: string, value: string | undefined, option: OptionSpec)
   return value;
 }
 
+/** What operands and values of options are called that name files or folders. */
+const FILE_OPERANDS = new Set(
+  'A B BASE DELTA DIR DISK DISK_OR_VM DST FILE NEW OLD PATCH SPEC SRC VM VM_OR_DISK'.split(' '),
+);
+const FILE_VALUES = new Set('DIR DISK DST FILE LEAF LINK PARENT VM'.split(' '));
+
+/** A script that pipes would else be left with a file that is called `-`. */
+function assertNoStream(what: string, value: string): void {
+  if (value !== '-') return;
+  throw usageError(
+    `${what} must name a file: - stands for no stream here`,
+    'A file that is called so is ./-',
+  );
+}
+
 function placeOperands(
   words: readonly string[],
   command: CommandDeclaration,
 ): Map<string, readonly string[]> {
   const placed = new Map<string, readonly string[]>();
   let at = 0;
-  for (const { name, optional, many } of command.operands) {
+  for (const { name, optional, many, stream } of command.operands) {
     const taken = many === true ? words.slice(at) : words.slice(at, at + 1);
     if (taken.length === 0 && optional !== true) {
       throw usageError(`${command.name} needs ${name}`, `Usage: ${usageOf(command)}`);
     }
+    if (stream !== true && FILE_OPERANDS.has(name))
+      for (const word of taken) assertNoStream(`${command.name}: ${name}`, word);
     at += taken.length;
     placed.set(name, taken);
   }

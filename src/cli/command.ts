@@ -13,6 +13,8 @@ export interface OptionSpec {
   readonly choices?: readonly string[];
   /** May be given more than once. */
   readonly many?: boolean;
+  /** `-` stands for stdin or stdout, or for names from stdin; where it does not, `-` is refused for files. */
+  readonly stream?: boolean;
   readonly summary: string;
 }
 
@@ -23,6 +25,8 @@ export interface OperandSpec {
   readonly optional?: boolean;
   /** One or more of them. */
   readonly many?: boolean;
+  /** As of an option. */
+  readonly stream?: boolean;
 }
 
 export interface CommandDeclaration {

@@ -108,7 +108,7 @@ export const COMMANDS: readonly CommandSpec[] = [
     options: [
       START,
       LENGTH,
-      { name: 'to', short: 'o', value: 'FILE', summary: 'write to FILE, not to stdout' },
+      { name: 'to', short: 'o', value: 'FILE', stream: true, summary: 'write to FILE, not to stdout' },
       ...POINT_OPTIONS,
       PARTIAL_OPTION,
       {
@@ -130,7 +130,10 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'convert',
     summary: 'a disk with all that is below it, or a raw file, to a disk of any type; - for a stream',
-    operands: [{ name: 'SRC' }, { name: 'DST' }],
+    operands: [
+      { name: 'SRC', stream: true },
+      { name: 'DST', stream: true },
+    ],
     options: [
       {
         name: 'target-type',
@@ -228,7 +231,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'clone',
     summary: 'clones of a machine (.vmx) or linked clones of disks: one or a thousand, planned first',
-    operands: [{ name: 'BASE', many: true }],
+    operands: [{ name: 'BASE', many: true, stream: true }],
     options: [
       { name: 'into', value: 'DIR', summary: 'the folder for the clones; made when it is missing' },
       { name: 'count', value: 'N', summary: 'how many clones (default 1)' },
@@ -347,7 +350,7 @@ export const COMMANDS: readonly CommandSpec[] = [
   {
     name: 'write',
     summary: 'write bytes or zeros into a leaf',
-    operands: [{ name: 'DISK' }, { name: 'FILE', optional: true }],
+    operands: [{ name: 'DISK' }, { name: 'FILE', optional: true, stream: true }],
     options: [
       { name: 'offset', value: 'N', summary: 'where the first byte goes' },
       { name: 'zero', value: 'LENGTH', summary: 'write zeros, by metadata where possible' },

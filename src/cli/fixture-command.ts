@@ -4,9 +4,15 @@ import type { CommandSpec } from './command-module.ts';
 export const FIXTURE_COMMAND: CommandSpec = {
   name: 'fixture',
   summary: 'test disks from a spec: the same bytes for the same seed, sound or broken on purpose',
-  operands: [{ name: 'SPEC', optional: true }],
+  operands: [{ name: 'SPEC', optional: true, stream: true }],
   options: [
-    { name: 'to', short: 'o', value: 'DIR', summary: 'a folder that is empty or new; - for a tar stream' },
+    {
+      name: 'to',
+      short: 'o',
+      value: 'DIR',
+      stream: true,
+      summary: 'a folder that is empty or new; - for a tar stream',
+    },
     { name: 'dry-run', short: 'n', summary: 'make it in memory only, and say what it would be' },
     { name: 'fault', value: 'NAME', summary: 'in place of SPEC: a small disk that is broken in this way' },
     { name: 'list-faults', summary: 'every fault, what is wrong and what it must raise' },

@@ -5,21 +5,46 @@ import { MOST_CLONES, type CloneName } from '../operations/clone-names.ts';
 import { parseNameTable } from './name-table.ts';
 
 /** More than as many names of full length take, with room for what JSON objects carry. */
-const MOST_CHARACTERS = 64 * 1024 * 1024;
+const MOST_BYTES = 64 * 1024 * 1024;
 
 /** @throws VmdkError `usage` for a line that is neither; the reason of `signal`. */
 export async function readNames(
   stream: NodeJS.ReadableStream,
   signal: AbortSignal,
 ): Promise<(string | CloneName)[]> {
-  stream.setEncoding('utf8');
-  let text = '';
+  const pieces: Buffer[] = [];
+  let length = 0;
   for await (const piece of stream) {
-    text += String(piece);
-    if (text.length > MOST_CHARACTERS) throw tooLong(`more than ${MOST_CHARACTERS} characters`);
+    const data = typeof piece === 'string' ? Buffer.from(piece) : piece;
+    length += data.length;
+    if (length > MOST_BYTES) throw tooLong(`more than ${MOST_BYTES} bytes`);
+    pieces.push(data);
   }
   signal.throwIfAborted();
-  return parseNames(text);
+  return parseNames(decodeNames(Buffer.concat(pieces)));
+}
+
+/**
+ * UTF-8, or UTF-16 as older PowerShells redirect it: that begins with a mark. A byte that is neither is refused, since the
+ * disk would be called otherwise than the list says. @throws VmdkError `usage`.
+ */
+export function decodeNames(bytes: Uint8Array): string {
+  const wide = bytes[0] === 0xff && bytes[1] === 0xfe;
+  try {
+    return new TextDecoder(wide ? 'utf-16le' : 'utf-8', { fatal: true }).decode(bytes);
+  } catch {
+    const line = wide ? undefined : lineThatIsNoUtf8(bytes);
+    throw usageError(
+      `stdin${line === undefined ? '' : `, line ${line}`}: the names are not UTF-8`,
+      'Convert the list first: iconv -f WINDOWS-1252 -t UTF-8',
+    );
+  }
+}
+
+function lineThatIsNoUtf8(bytes: Uint8Array): number {
+  // U+FFFD stands for what cannot be decoded; where the text has it by itself, an earlier line is named.
+  const [before] = Buffer.from(bytes).toString('utf8').split('\ufffd', 1);
+  return before!.split('\n').length;
 }
 
 /** Blank lines and blanks around a line count for nothing. @throws VmdkError `usage`. */
@@ -48,7 +73,7 @@ function parseDocument(text: string): (string | CloneName)[] | undefined {
   try {
     value = JSON.parse(text);
   } catch (error) {
-    throw usageError(`stdin: not JSON, though it begins as such: ${String(error)}`);
+    throw usageError(`stdin: not JSON, though it begins as such: ${reasonOf(error)}`);
   }
   return [value].flat().map((entry, index) => {
     if (typeof entry === 'string') return entry;
@@ -61,7 +86,7 @@ function parseObject(line: string, number: number): CloneName {
   try {
     value = JSON.parse(line);
   } catch (error) {
-    throw usageError(`stdin, line ${number}: not JSON, though it begins with {: ${String(error)}`);
+    throw usageError(`stdin, line ${number}: not JSON, though it begins with {: ${reasonOf(error)}`);
   }
   return named(value, `stdin, line ${number}`);
 }
@@ -74,6 +99,10 @@ function named(value: unknown, where: string): CloneName {
     if (typeof name === 'string') return { ...entry, name };
   }
   throw usageError(`${where}: the object has no "name" that is a text`);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function tooLong(found: string): Error {

@@ -33,6 +33,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
         name: 'to',
         short: 'o',
         value: 'FILE',
+        stream: true,
         summary:
           'write what turns A into B: a new delta over A (FILE.vmdk), the ranges (FILE.json) or a patch; - for stdout',
       },
@@ -68,7 +69,7 @@ export const UPKEEP_COMMANDS: readonly CommandSpec[] = [
   {
     name: 'apply',
     summary: 'a patch of diff put over a disk, proved before and after',
-    operands: [{ name: 'PATCH' }, { name: 'DISK' }],
+    operands: [{ name: 'PATCH', stream: true }, { name: 'DISK' }],
     options: [
       {
         name: 'drop-change-tracking',

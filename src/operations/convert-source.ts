@@ -102,11 +102,17 @@ async function openRaw(store: FileStore, path: string, name: string): Promise<Se
 
 /** Disks are whole sectors, and nothing is added to evidence without being asked. */
 function notSectors(path: string, size: number): VmdkError {
+  if (size === 0)
+    return new VmdkError('usage', 'raw-size', 'a disk has at least one sector, and nothing is here', {
+      path,
+      found: '0 bytes',
+      hint: 'From a pipe: what writes into it may have failed.',
+    });
   return new VmdkError('usage', 'raw-size', 'a raw disk is whole sectors', {
     path,
     found: `${size} bytes`,
     expected: `a multiple of ${SECTOR_BYTES}`,
-    hint: `Fill it up with zeros first: truncate -s ${Math.max(SECTOR_BYTES, roundUp(size, SECTOR_BYTES))} FILE`,
+    hint: `Fill it up with zeros first: truncate -s ${roundUp(size, SECTOR_BYTES)} FILE`,
   });
 }
 

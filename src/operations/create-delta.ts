@@ -70,6 +70,6 @@ export function assertRoomAbove(links: number, path: string): void {
     path,
     found: `${links} links`,
     expected: `at most ${MOST_SUPPORTED_LINKS - 1} below a new delta`,
-    hint: `VMware supports ${MOST_SUPPORTED_LINKS} links in all: delete snapshots, or go on from a full copy (of a machine: vmdkit clone --full).`,
+    hint: `VMware supports ${MOST_SUPPORTED_LINKS} links in all: delete snapshots, or go on from a full copy (vmdkit shadow; of a machine: vmdkit clone --full).`,
   });
 }

@@ -80,6 +80,40 @@ describe('the parser', () => {
     expect(parse('paint', '-').args.operand('WALL')).toBe('-');
   });
 
+  it('takes - for a stream where one is declared, and never for a file', () => {
+    const commands: readonly CommandSpec[] = [
+      {
+        name: 'pour',
+        summary: 'pours',
+        operands: [{ name: 'SRC', stream: true }, { name: 'DST' }],
+        options: [
+          { name: 'plan', value: 'FILE', summary: 'where the plan goes' },
+          { name: 'to', value: 'FILE', stream: true, summary: 'where it goes' },
+          { name: 'name', value: 'NAME', summary: 'what it is called' },
+        ],
+        load: () => Promise.reject(new Error('not run here')),
+      },
+    ];
+    const { args } = parseCommandLine(
+      ['pour', '-', './-', '--to', '-', '--name', '-', '--plan=./-'],
+      commands,
+    );
+    expect([args.operand('SRC'), args.operand('DST'), args.text('to'), args.text('plan')]).toEqual([
+      '-',
+      './-',
+      '-',
+      './-',
+    ]);
+    for (const [what, ...argv] of [
+      ['pour: DST', 'pour', 'a', '-'],
+      ['--plan', 'pour', 'a', 'b', '--plan', '-'],
+      ['pour: DST', 'pour', '--', '-', '-'],
+    ])
+      expect(() => parseCommandLine(argv, commands)).toThrow(
+        `${what} must name a file: - stands for no stream here\n  A file that is called so is ./-`,
+      );
+  });
+
   it('knows no command when none is named', () => {
     expect(parse().command).toBeUndefined();
     expect(parse('--help').args.flag('help')).toBe(true);

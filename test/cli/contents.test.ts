@@ -195,6 +195,12 @@ describe('convert', () => {
       'vmdkit: the input: a raw disk is whole sectors: found 3 bytes, expected a multiple of 512\n' +
         '  Fill it up with zeros first: truncate -s 512 FILE\n',
     ]);
+    const none = await vmdkit(['convert', '-', 'c.vmdk', '-O', 'vmfs'], { input: '', cwd: folder });
+    expect([none.code, none.stderr]).toEqual([
+      2,
+      'vmdkit: the input: a disk has at least one sector, and nothing is here: found 0 bytes\n' +
+        '  From a pipe: what writes into it may have failed.\n',
+    ]);
     expect((await readdir(folder)).filter((name) => name.startsWith('.') || name.startsWith('c'))).toEqual(
       [],
     );

@@ -1,6 +1,7 @@
 // Names of clones as a table on standard input.
+import { Readable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
-import { parseNames } from '../../src/cli/name-lines.ts';
+import { decodeNames, parseNames, readNames } from '../../src/cli/name-lines.ts';
 
 describe('a table of names', () => {
   it('has a head, and gives back every cell that is filled', () => {
@@ -28,5 +29,28 @@ describe('a table of names', () => {
     [`name,mac\n${'x,y\n'.repeat(100_001)}`, /more than 100000 names/],
   ])('that is wrong is refused with its line (%#)', (text, why) => {
     expect(() => parseNames(text)).toThrow(why);
+  });
+});
+
+describe('the bytes of a list of names', () => {
+  const { signal } = new AbortController();
+
+  it('are UTF-8, however they are cut, or UTF-16 that says so, as older PowerShells write it', async () => {
+    const text = 'größe\n💾\n';
+    const single = [...Buffer.from(text)].map((byte) => Buffer.from([byte]));
+    expect(await readNames(Readable.from(single), signal)).toEqual(['größe', '💾']);
+    expect(parseNames(decodeNames(Buffer.from(`\ufeff${text}`)))).toEqual(['größe', '💾']);
+    expect(parseNames(decodeNames(Buffer.from(`\ufeff${text}`, 'utf16le')))).toEqual(['größe', '💾']);
+  });
+
+  it('that are neither are refused with their line: no disk gets another name than the list has', async () => {
+    for (const [bytes, why] of [
+      [Buffer.from('a\nb\ncaf\xe9\n', 'latin1'), 'stdin, line 3: the names are not UTF-8'],
+      [Buffer.from('\xff\xfea', 'latin1'), 'stdin: the names are not UTF-8'],
+    ] as const)
+      await expect(readNames(Readable.from([bytes]), signal)).rejects.toMatchObject({
+        kind: 'usage',
+        message: expect.stringContaining(why) as string,
+      });
   });
 });
