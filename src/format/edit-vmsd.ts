@@ -129,9 +129,18 @@ export function setSnapshotDisks(
   return editDictionary(dictionary, edits);
 }
 
-/** The linked clones that hang on a snapshot, all of them, by their .vmx. */
-export function setClones(dictionary: Dictionary, uid: number, clones: readonly string[]): Dictionary {
-  const { index } = snapshotIn(readSnapshotDatabase(dictionary), uid, dictionary.path);
+/**
+ * The linked clones that hang on a snapshot, all of them, by their .vmx. The snapshot is meant by its place: two may have one
+ * uid in a damaged file.
+ */
+export function setClones(
+  dictionary: Dictionary,
+  { index, uid }: Pick<Snapshot, 'index' | 'uid'>,
+  clones: readonly string[],
+): Dictionary {
+  const there = readSnapshotDatabase(dictionary).snapshots;
+  if (!there.some((one) => one.index === index && one.uid === uid))
+    throw noSnapshot(there, uid, dictionary.path);
   const edits = dropAll(dictionary, new RegExp(`^snapshot${index}\\.clone(\\d+)$`), clones.length);
   for (const [clone, path] of clones.entries()) edits[`snapshot${index}.clone${clone}`] = path;
   edits[`snapshot${index}.numClones`] = String(clones.length);
@@ -166,7 +175,11 @@ function editText(dictionary: Dictionary, edits: Readonly<Record<string, string 
 function snapshotIn({ snapshots }: SnapshotDatabase, uid: number, path: string): Snapshot {
   const found = snapshots.find((snapshot) => snapshot.uid === uid);
   if (found !== undefined) return found;
-  throw new VmdkError('missing', 'snapshot-missing', 'there is no such snapshot', {
+  throw noSnapshot(snapshots, uid, path);
+}
+
+function noSnapshot(snapshots: readonly Snapshot[], uid: number, path: string): VmdkError {
+  return new VmdkError('missing', 'snapshot-missing', 'there is no such snapshot', {
     path,
     found: snapshots.map((snapshot) => snapshot.uid).join(', ') || 'no snapshots',
     expected: `uid ${uid}`,

@@ -159,10 +159,10 @@ function notedClones(
   const clones = [...new Set([...snapshot.clones, ...own])];
   let edited;
   try {
-    edited = setClones(vmsd, snapshot.uid, clones);
+    edited = setClones(vmsd, snapshot, clones);
   } catch (error) {
     if (!isVmdkError(error, 'name-not-encodable')) throw error;
-    edited = setClones(reencodeDictionary(vmsd), snapshot.uid, clones);
+    edited = setClones(reencodeDictionary(vmsd), snapshot, clones);
   }
   return [{ kind: 'replace', path: vmsdPath, data: printDictionary(edited), old: printDictionary(vmsd) }];
 }

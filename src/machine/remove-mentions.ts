@@ -45,12 +45,13 @@ export async function planForgetting(
       }
       const before = await readWhole(store, path);
       let vmsd = parseDictionary(before, path);
-      for (const { uid, clones } of readSnapshotDatabase(vmsd).snapshots) {
+      for (const snapshot of readSnapshotDatabase(vmsd).snapshots) {
+        const { uid, clones } = snapshot;
         const gone = clones.filter((name) => isMeant(name, machine));
         if (gone.length === 0) continue;
         vmsd = setClones(
           vmsd,
-          uid,
+          snapshot,
           clones.filter((name) => !gone.includes(name)),
         );
         for (const clone of gone) forgotten.push({ path, snapshot: uid, clone });

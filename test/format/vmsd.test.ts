@@ -288,10 +288,11 @@ describe('editing a snapshot database', () => {
 
   it('lists the clones of a snapshot anew, fewer or more', () => {
     for (const clones of [[], ['/a.vmx'], ['/a.vmx', 'D:\\b\\b.vmx', '/c.vmx']]) {
-      const set = setClones(parsed(TREE), 3, clones);
+      const set = setClones(parsed(TREE), { index: 1, uid: 3 }, clones);
       expect(readSnapshotDatabase(set).snapshots[1]!.clones).toEqual(clones);
       expect(set.get('snapshot1.numClones')).toBe(String(clones.length));
     }
+    expect(() => setClones(parsed(TREE), { index: 0, uid: 3 }, [])).toThrow(/no such snapshot/);
   });
 
   it('sets the disks of a snapshot anew', () => {

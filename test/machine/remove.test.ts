@@ -137,6 +137,27 @@ describe('removing a linked clone', () => {
     expect(await filesBelow(store, '/ds')).toEqual([]);
   });
 
+  it('leaves the list of another snapshot alone that has the same uid', async () => {
+    const store = await datastore();
+    const vmsd = '/ds/golden/golden.vmsd';
+    const twin = [
+      'snapshot0.clone0 = "../web-2/web-2.vmx"',
+      'snapshot0.numClones = "1"',
+      'snapshot1.uid = "1"',
+      'snapshot1.displayName = "twin"',
+      'snapshot1.clone0 = "../web-1/web-1.vmx"',
+      'snapshot1.numClones = "1"',
+    ].join('\n');
+    const text = vmsdText('golden.vmdk', twin).replace('numSnapshots = "1"', 'numSnapshots = "2"');
+    await writeText(store, vmsd, text);
+    const report = await run(store, '/ds/web-1/web-1.vmx');
+    expect(report.forgotten).toEqual([{ path: vmsd, snapshot: 1, clone: '../web-1/web-1.vmx' }]);
+    const gone = /snapshot1.clone0 = .*\n/;
+    expect((await readWhole(store, vmsd)).toString()).toBe(
+      text.replace(gone, '').replace('snapshot1.numClones = "1"', 'snapshot1.numClones = "0"'),
+    );
+  });
+
   it('removes a whole machine of three disks with all its snapshots', async () => {
     const store = createMemoryFileStore();
     await makeFolders(store, '/ds');

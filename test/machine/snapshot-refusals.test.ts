@@ -60,7 +60,10 @@ async function edit(edits: Record<string, string | null>, path = VMX): Promise<v
 
 async function listClones(uid: number, clones: readonly string[]): Promise<void> {
   const { vmsd, vmsdPath } = await machineNow();
-  await store.replace(vmsdPath, printDictionary(setClones(vmsd!, uid, clones)));
+  await store.replace(
+    vmsdPath,
+    printDictionary(setClones(vmsd!, findSnapshot(await machineNow(), String(uid)), clones)),
+  );
   before = await hashesIn(store, '/ds/golden');
 }
 
