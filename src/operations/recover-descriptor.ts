@@ -18,13 +18,13 @@ import { gatherEvidence, type Evidence } from './recover-evidence.ts';
 import {
   cidByChildren,
   knownDisks,
-  missingByChildren,
   namedParent,
   parentByEvidence,
   type FoundParent,
   type KnownDisk,
   type LostDelta,
 } from './recover-parent.ts';
+import { missingAtEnd } from './recover-size.ts';
 import type { LostPart } from './recover-stream.ts';
 
 /** What --parent says of a disk without one. */
@@ -40,6 +40,8 @@ export interface RebuiltDescriptor {
   readonly parent: FoundParent | undefined;
   readonly extents: readonly NewExtent[];
   readonly lost: readonly LostPart[];
+  /** What may be lost, though nothing here says so. */
+  readonly warnings: readonly string[];
 }
 
 interface FoundExtent extends NewExtent {
@@ -94,9 +96,13 @@ export async function rebuildDescriptor(
       : { parentCid: below.parentCid, parentFileNameHint: below.parentFileNameHint }),
     longContentId: longContentIdFor(cid, randomBytes(12)),
   });
+  const split = found[0]!.number !== undefined;
+  // A header knows the size; lengths of files and numbers of parts do not.
+  const left = { folder, name, extents: found, split, isBase: below === undefined && !embedded };
+  const { lost: end, warnings } = await missingAtEnd(context, left, { known, evidence });
   const lost = [
     ...found.flatMap((each) => each.lost),
-    ...missingByChildren(known, name, capacity),
+    ...end,
     ...unknownOf({ cid: knownCid, adapter, isBase: below === undefined }),
   ];
   return {
@@ -107,6 +113,7 @@ export async function rebuildDescriptor(
     parent: below,
     extents,
     lost,
+    warnings,
   };
 }
 

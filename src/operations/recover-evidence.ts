@@ -16,9 +16,17 @@ export interface ParentClaim {
   readonly by: string;
 }
 
+export interface LoggedSize {
+  readonly sectors: number;
+  /** `vmware.log:12`. */
+  readonly by: string;
+}
+
 export interface Evidence {
   /** Of a log only the last word about each child. */
   readonly parents: readonly ParentClaim[];
+  /** Sectors that a disk had when it was opened last, by its name. */
+  readonly sizes: ReadonlyMap<string, LoggedSize>;
   /** ddb.adapterType by the name of the disk, where a .vmx has it at a controller. */
   readonly adapters: ReadonlyMap<string, string>;
 }
@@ -38,10 +46,8 @@ const BASES: ReadonlySet<string> = new Set(['vmfs', 'monolithicflat', 'twogbmaxe
 export async function gatherEvidence(store: FileStore, folder: string): Promise<Evidence> {
   const names = (await store.list(folder)).sort();
   const adapters = new Map<string, string>();
-  const parents = [
-    ...(await machineClaims(store, folder, names, adapters)),
-    ...(await logClaims(store, folder, names)),
-  ];
+  const logs = await logsIn(store, folder, names);
+  const parents = [...(await machineClaims(store, folder, names, adapters)), ...logClaims(logs)];
   const claims = parents.filter(({ child, parent }) => child !== parent);
   // What a disk stands on hangs at the same controller.
   for (const [name, adapter] of adapters) {
@@ -49,7 +55,7 @@ export async function gatherEvidence(store: FileStore, folder: string): Promise<
       if (child === name && !adapters.has(parent)) adapters.set(parent, adapter);
     }
   }
-  return { parents: claims, adapters };
+  return { parents: claims, sizes: loggedSizes(logs, folder), adapters };
 }
 
 async function machineClaims(
@@ -101,17 +107,41 @@ async function snapshotClaims(
   return claims;
 }
 
-/** Later logs are read later: what they say replaces what was said before. */
-async function logClaims(store: FileStore, folder: string, names: readonly string[]): Promise<ParentClaim[]> {
+interface Log {
+  readonly name: string;
+  readonly text: string;
+}
+
+/** The oldest first: what later ones say replaces what was said before. */
+async function logsIn(store: FileStore, folder: string, names: readonly string[]): Promise<Log[]> {
   const logs = names
     .filter((name) => /^vmware(?:-\d+)?\.log$/i.test(name))
     .sort((a, b) => ageOf(b) - ageOf(a));
+  const found: Log[] = [];
+  for (const name of logs.slice(-MOST_LOGS))
+    found.push({ name, text: await endOfFile(store, posix.join(folder, name), MOST_LOG_BYTES) });
+  return found;
+}
+
+function logClaims(logs: readonly Log[]): ParentClaim[] {
   const last = new Map<string, ParentClaim>();
-  for (const name of logs.slice(-MOST_LOGS)) {
-    const text = await endOfFile(store, posix.join(folder, name), MOST_LOG_BYTES);
-    for (const claim of readLog(text, name)) last.set(claim.child, claim);
-  }
+  for (const { name, text } of logs) for (const claim of readLog(text, name)) last.set(claim.child, claim);
   return [...last.values()];
+}
+
+/** Of disks in a folder of this name; of others only where no line has one in such a folder. */
+function loggedSizes(logs: readonly Log[], folder: string): Map<string, LoggedSize> {
+  const [here, elsewhere] = [new Map<string, LoggedSize>(), new Map<string, LoggedSize>()];
+  for (const { name, text } of logs) {
+    for (const [index, line] of text.split('\n').entries()) {
+      const [, path, , sectors] = LINK_OPENED.exec(line) ?? [];
+      if (path === undefined) continue;
+      const own = nameHere(folder, path);
+      const size = { sectors: Number(sectors), by: `${name}:${index + 1}` };
+      if (Number.isSafeInteger(size.sectors)) (own === undefined ? elsewhere : here).set(nameIn(path), size);
+    }
+  }
+  return new Map([...elsewhere, ...here]);
 }
 
 /** Of `vmware.log` none; of the others the higher the older, since they are numbered as they come. */

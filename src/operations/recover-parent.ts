@@ -9,7 +9,6 @@ import { extentBaseName } from '../format/extent-names.ts';
 import { classifyFileName, descriptorCandidatesFor } from '../format/file-names.ts';
 import type { Evidence } from './recover-evidence.ts';
 import { parentHintFor } from './parent-hint.ts';
-import type { LostPart } from './recover-stream.ts';
 
 /** Names of a folder that are looked at. */
 const MOST_SIBLINGS = 2000;
@@ -73,21 +72,6 @@ export async function knownDisks(context: OpenContext, folder: string): Promise<
     }
   }
   return found;
-}
-
-/** Where a disk that stands on `name` has more sectors than are left of it. */
-export function missingByChildren(known: readonly KnownDisk[], name: string, capacity: number): LostPart[] {
-  return known.flatMap((disk) =>
-    disk.parentName !== name || disk.capacity <= capacity
-      ? []
-      : [
-          {
-            what: `the end of the disk: ${disk.name}, which stands on it, has ${disk.capacity} sectors`,
-            start: capacity,
-            count: disk.capacity - capacity,
-          },
-        ],
-  );
 }
 
 /** The CID that all disks of the folder that name `name` as their parent were made over. */

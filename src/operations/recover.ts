@@ -43,6 +43,8 @@ export interface RecoverReport {
   readonly 'virtual-size': number;
   /** What could not be recovered. Sectors are of the disk. */
   readonly lost: readonly LostPart[];
+  /** What may be lost, though nothing says so. Left out when there is none. */
+  readonly warnings?: readonly string[];
 }
 
 /**
@@ -87,12 +89,13 @@ export async function recoverDescriptor(
   };
 }
 
-function factsOf({ createType, cid, parent, extents }: RebuiltDescriptor) {
+function factsOf({ createType, cid, parent, extents, warnings }: RebuiltDescriptor) {
   return {
     'create-type': createType,
     cid: printCid(cid),
     ...(parent === undefined ? {} : { parent: parent.path, 'parent-by': parent.by }),
     'virtual-size': extents.reduce((sum, { sectors }) => sum + sectors, 0) * SECTOR_BYTES,
+    ...(warnings.length === 0 ? {} : { warnings }),
   };
 }
 

@@ -1,5 +1,5 @@
 // `vmdkit recover` as a user meets it: what was made, what is lost, exit codes, JSON by its schema.
-import { mkdir, writeFile } from 'node:fs/promises';
+import { mkdir, rm, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { streamImage } from '../operations/check-images.ts';
@@ -47,6 +47,9 @@ it('gives every disk of a folder its descriptor back, in JSON by its schema', as
   await mkdir(join(folder, 'vm'));
   for (const number of [1, 2])
     await writeFile(join(folder, `vm/d${number}-flat.vmdk`), Buffer.alloc(51200, number));
+  // As long as a part of a split disk can be, and all of it a hole.
+  await writeFile(join(folder, 'vm/d3-f001.vmdk'), '');
+  await truncate(join(folder, 'vm/d3-f001.vmdk'), 4192256 * 512);
   expect(await run('vm', '-o', 'elsewhere')).toMatchObject({ code: 2 });
   const { stdout, code } = await run('vm', '-o', 'vm', '--json');
   const report: unknown = JSON.parse(stdout.toString());
@@ -54,7 +57,15 @@ it('gives every disk of a folder its descriptor back, in JSON by its schema', as
   expect(code).toBe(1);
   expect(report).toMatchObject({
     made: 'descriptors',
-    disks: [{ 'create-type': 'vmfs' }, { 'create-type': 'vmfs' }],
+    disks: [
+      { 'create-type': 'vmfs' },
+      { 'create-type': 'vmfs' },
+      { 'create-type': 'twoGbMaxExtentFlat', warnings: [expect.stringContaining('d3-f001.vmdk')] },
+    ],
   });
+  await rm(join(folder, 'vm/d3.vmdk'));
+  expect((await run('vm', '-o', 'vm')).stdout.toString()).toContain(
+    '  may be lost: vm/d3.vmdk: the last part that is here, d3-f001.vmdk, is as long as any part',
+  );
   expect(await run('vm', '-o', 'vm')).toMatchObject({ code: 3 });
 });

@@ -5,10 +5,12 @@ import { openChain } from '../../src/chain/open-chain.ts';
 import { readBytes } from '../../src/block/byte-access.ts';
 import { isVmdkError } from '../../src/core/errors.ts';
 import { bytes } from '../../src/core/units.ts';
+import { bytesUnderHeaderCrc, GptHeader } from '../../src/format/gpt.ts';
 import { SparseExtentHeader } from '../../src/format/sparse-header.ts';
 import { checkDisk } from '../../src/operations/check-disk.ts';
 import { recoverDisk, type RecoverOptions } from '../../src/operations/recover.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
+import { crc32 } from '../../src/worker/crc32.ts';
 import { CID, cowdImage, descriptorFor, seSparseImage, sparseImage, streamImage } from './check-images.ts';
 import { expectHolds, type Files } from './repair-bench.ts';
 
@@ -102,6 +104,104 @@ it('says when a disk that stands on the lost one is longer than what is left', a
   const { report } = await recover(childOf(130), ['/vm/disk-flat.vmdk']);
   const what = 'the end of the disk: child.vmdk, which stands on it, has 130 sectors';
   expect(report.lost).toContainEqual({ what, start: 100, count: 30 });
+});
+
+/** A flat base of 100 sectors and what its first two hold. */
+function flatWith(fill: (disk: Buffer) => void): Files {
+  const disk = Buffer.alloc(51200);
+  fill(disk);
+  return { '/vm/disk-flat.vmdk': disk };
+}
+
+function withMbr(start: number, count: number, boot = 0x80): (disk: Buffer) => void {
+  return (disk) => {
+    disk.set([boot, 0, 0, 0, 0x83, 0, 0, 0], 446);
+    disk.writeUInt32LE(start, 454);
+    disk.writeUInt32LE(count, 458);
+    disk.writeUInt16LE(0xaa55, 510);
+  };
+}
+
+function withGpt(last: number): (disk: Buffer) => void {
+  return (disk) => {
+    const raw = GptHeader.decode(Buffer.alloc(512));
+    const header = { ...raw, Signature: Buffer.from('EFI PART'), HeaderSize: 92, MyLBA: 1n };
+    const sector = disk.subarray(512, 1024);
+    sector.set(GptHeader.encode({ ...header, AlternateLBA: BigInt(last) }));
+    sector.writeUInt32LE(crc32(bytesUnderHeaderCrc(sector, 92)), GptHeader.offsetOf('HeaderCRC32'));
+  };
+}
+
+const END = 'the end of the disk: ';
+it.each<[string, Files, string | undefined]>([
+  ['its partition table', flatWith(withMbr(8, 200)), 'its partition table reaches up to sector 208'],
+  ['no table that fits', flatWith(withMbr(8, 92)), undefined],
+  ['no code that looks like a table', flatWith(withMbr(8, 200, 0x7f)), undefined],
+  ['its GPT', flatWith(withGpt(299)), 'its GPT has its copy in sector 299'],
+  ['no GPT that fits', flatWith(withGpt(99)), undefined],
+  [
+    'a GPT without its checksum',
+    flatWith((disk) => {
+      withGpt(299)(disk);
+      disk[600] = 1;
+    }),
+    undefined,
+  ],
+  [
+    'a log',
+    {
+      ...flatWith(() => {}),
+      '/vm/vmware.log': Buffer.from(
+        "a\nvmx| DISKLIB-LINK  : Opened '/vmfs/volumes/x/other/disk.vmdk' (0xa): vmfs, 900 sectors / 1 MB.\nvmx| DISKLIB-LINK  : Opened '/vmfs/volumes/x/vm/disk.vmdk' (0xa): vmfs, 300 sectors / 1 MB.\n",
+      ),
+    },
+    'by vmware.log:3 it had 300 sectors',
+  ],
+])('says that the end is gone by %s', async (_, files, says) => {
+  const { report } = await recover(files, ['/vm/disk-flat.vmdk']);
+  const ends = report.lost.filter(({ what }) => what.startsWith(END));
+  const sectors =
+    Number(/(\d+)(?: sectors)?$/.exec(says ?? '')?.[1]) + (says?.includes('GPT') === true ? 1 : 0);
+  expect(ends).toEqual(
+    says === undefined ? [] : [{ what: `${END}${says}`, start: 100, count: sectors - 100 }],
+  );
+  expect(report).not.toHaveProperty('warnings');
+});
+
+const part = (sectors: number): Buffer => {
+  const image = bare();
+  image.writeBigUInt64LE(BigInt(sectors), SparseExtentHeader.offsetOf('capacity'));
+  return image;
+};
+const parts = (...sectors: readonly number[]): Files =>
+  Object.fromEntries(sectors.map((each, index) => [`/vm/disk-s00${index + 1}.vmdk`, part(each)]));
+
+it('warns that a split disk may have had more parts unless the last is shorter, or somebody has its size', async () => {
+  const warned = async (files: Files): Promise<number> => {
+    const sources = Object.keys(files).filter((name) => name.includes('-s0'));
+    const { report } = await recover(files, sources);
+    return report.warnings?.length ?? 0;
+  };
+  expect(await warned(parts(65536, 65536))).toBe(1);
+  expect(await warned(parts(65536, 65536, 1024))).toBe(0);
+  expect(await warned(parts(65536))).toBe(0);
+  expect(await warned(parts(4192256))).toBe(1);
+  const log = (sectors: number): Files => ({
+    '/vm/vmware.log': Buffer.from(
+      `vmx| DISKLIB-LINK  : Opened 'disk.vmdk' (0xa): twoGbMaxExtentSparse, ${sectors} sectors / 1 MB.\n`,
+    ),
+  });
+  expect(await warned({ ...parts(65536, 65536), ...log(131072) })).toBe(0);
+  const { report } = await recover({ ...parts(65536, 65536), ...log(196608) }, [
+    '/vm/disk-s001.vmdk',
+    '/vm/disk-s002.vmdk',
+  ]);
+  expect(report).not.toHaveProperty('warnings');
+  expect(report.lost).toContainEqual({
+    what: `${END}by vmware.log:1 it had 196608 sectors`,
+    start: 131072,
+    count: 65536,
+  });
 });
 
 it('refuses a split disk of which further parts lie there', async () => {

@@ -55,7 +55,15 @@ function reportLines(report: RecoverReport | RecoverFolderReport): string[] {
         start === undefined ? '' : ` (${plural(count ?? 0, 'sector')} from sector ${start} of the disk on)`;
       return `  lost: ${lost}${place}`;
     }),
+    ...warningsOf(report).map((warning) => `  may be lost: ${warning}`),
   ];
+}
+
+function warningsOf(report: RecoverReport | RecoverFolderReport): readonly string[] {
+  if (!('disks' in report)) return report.warnings ?? [];
+  return report.disks.flatMap(({ filename, warnings = [] }) =>
+    warnings.map((warning) => `${shownPath(filename)}: ${warning}`),
+  );
 }
 
 function madeLine(report: Omit<RecoverReport, 'schema'>): string {
