@@ -191,7 +191,8 @@ function needsCopy({ path }: TreeLink, others: readonly string[]): VmdkError {
 async function planSiblings(commit: Commit, above: TreeLink | undefined): Promise<void> {
   const { plan, tree, around, target, delta, between, parent, options } = commit;
   const way = new Set([delta, ...between].map(({ identity }) => identity));
-  const siblings = readableChildren(around, target, options).filter(({ identity }) => !way.has(identity));
+  const children = await readableChildren(plan, around, target, options);
+  const siblings = children.filter(({ identity }) => !way.has(identity));
   const paths = siblings.map(({ path }) => path);
   const opened = paths.length === 0 ? undefined : await openDiskTree(plan.store, paths[0]!, options, paths);
   for (const path of paths) await restand(plan, linkAt(opened!, path), target, parent, options);
@@ -211,7 +212,8 @@ async function planDelta(commit: Commit, removed: readonly TreeLink[]): Promise<
     return;
   }
   plan.registers.forget.push([old.path, delta.path]);
-  const paths = readableChildren(around, delta, options).map(({ path }) => path);
+  const children = await readableChildren(plan, around, delta, options);
+  const paths = children.map(({ path }) => path);
   if (paths.length === 0) return;
   const opened = await openDiskTree(plan.store, paths[0]!, options, paths);
   for (const path of paths) await restand(plan, linkAt(opened, path), delta, parent, options);

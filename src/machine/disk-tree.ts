@@ -1,7 +1,8 @@
 // A disk with every link below it, and what stands on these links around them. Rule: who stands on a link is known before
 // anything is planned for it; what is registered and cannot be looked at counts, and is named.
 import { posix } from 'node:path';
-import { VmdkError } from '../core/errors.ts';
+import { openChain } from '../chain/open-chain.ts';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { isUsableCid, printCid } from '../format/content-id.ts';
 import type { FileStore, ResolvedPath } from '../storage/file-store.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
@@ -106,26 +107,52 @@ export function machinesOf({ forest }: Around, { identity }: TreeLink): readonly
 
 /**
  * The disks directly above the link that are to go on reading what they read. With `force` those that cannot be read
- * today, or not be looked at, are left to themselves.
+ * today, or not be looked at, are left to themselves, which is noted.
  * @throws VmdkError `base-has-children` (refused), which names these.
  */
-export function readableChildren(around: Around, link: TreeLink, { force }: TreeOptions): ForestDisk[] {
-  const children = childrenOf(around, link);
-  const odd = [
-    ...children
-      .filter(({ fits }) => fits !== true)
-      .map(({ path }) => `${path} (its parentCID is not the CID of this disk)`),
-    ...(around.unconfirmed.get(link.identity) ?? []),
-  ];
-  if (odd.length > 0 && force !== true) {
+export async function readableChildren(
+  { store, notes }: { readonly store: FileStore; readonly notes: string[] },
+  around: Around,
+  link: TreeLink,
+  options: TreeOptions,
+): Promise<ForestDisk[]> {
+  const readable: ForestDisk[] = [];
+  const odd: string[] = [];
+  let wayOut: string | undefined;
+  for (const child of childrenOf(around, link)) {
+    const { path, fits } = child;
+    const problem = fits === true ? await problemOf(store, path, options) : undefined;
+    if (fits !== true) odd.push(`${path} (its parentCID is not the CID of this disk)`);
+    else if (problem === undefined) readable.push(child);
+    else odd.push(`${path} (${problem.what})`);
+    wayOut ??= problem?.context.hint;
+  }
+  odd.push(...(around.unconfirmed.get(link.identity) ?? []));
+  if (odd.length > 0 && options.force !== true) {
     throw new VmdkError('refused', 'base-has-children', 'disks stand on this one that cannot be read', {
       path: link.path,
       found: odd.join(', '),
       expected: 'disks whose content can be kept',
-      hint: 'Mend them first (vmdkit scan tells how), let it look with --allow DIR, or leave them to themselves with --force.',
+      hint: `${wayOut ?? 'Mend them first (vmdkit scan tells how), or let it look with --allow DIR.'} With --force they are left to themselves.`,
     });
   }
-  return children.filter(({ fits }) => fits === true);
+  for (const one of odd) notes.push(`${one} stands on ${link.path} and is left to itself`);
+  return readable;
+}
+
+/** Why the disk cannot be opened with all below it; undefined where it can. */
+async function problemOf(
+  store: FileStore,
+  path: string,
+  options: TreeOptions,
+): Promise<VmdkError | undefined> {
+  try {
+    await (await openChain(path, 'read', { ...options, fs: store, onFinding: undefined })).close();
+    return undefined;
+  } catch (error) {
+    if (!isVmdkError(error)) throw error;
+    return error;
+  }
 }
 
 /** @throws VmdkError `disk-of-machine` (refused) when machines name the link. */

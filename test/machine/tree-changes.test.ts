@@ -134,6 +134,43 @@ describe('commit', () => {
     expect((await hashesBelow(fs, '/t'))[side.path]).toBe(before[side.path]);
   });
 
+  it('refuses to leave behind one that lost an extent, or whose parent may not be looked at from there', async () => {
+    const split = mid.path.replace(/[^/]+$/, 'split.vmdk');
+    await createDelta(split, mid.path, { fs, type: 'twoGbMaxExtentSparse' });
+    await fs.remove(split.replace('.vmdk', '-s001.vmdk'));
+    await expectRefused(
+      commitDisk(leaf.path, { fs }),
+      'base-has-children',
+      `${split} (extent "split-s001.vmdk" is missing)`,
+      '--force',
+    );
+    await fs.remove(split);
+    for (const folder of ['/t/far', '/t/far/x', '/t/far/x/y']) await fs.makeFolder(folder);
+    const far = '/t/far/x/y/far.vmdk';
+    await createDelta(far, mid.path, { fs });
+    const around = { fs, scan: ['/t/far'] };
+    const folder = mid.path.replace(/\/[^/]+$/, '');
+    await expectRefused(
+      commitDisk(leaf.path, around),
+      'base-has-children',
+      `${far} (the parent of this delta cannot be found)`,
+      `--allow ${folder}`,
+      '--force',
+    );
+    const content = await contentOf(fs, far, [folder]);
+    await commitDisk(leaf.path, { ...around, allow: [folder] });
+    expect((await contentOf(fs, far, [folder])).equals(content)).toBe(true);
+    const left = await hashesBelow(fs, '/t/far');
+    mid.content = leaf.content;
+    await tree.verify();
+    const top = await tree.addDelta(leaf, 13);
+    const { notes } = await commitDisk(top.path, { ...around, into: mid.path, force: true });
+    expect(notes).toEqual([
+      `${far} (the parent of this delta cannot be found) stands on ${mid.path} and is left to itself`,
+    ]);
+    expect(await hashesBelow(fs, '/t/far')).toEqual(left);
+  });
+
   it('in place is refused where others would read what is written over', async () => {
     await expectRefused(commitDisk(leaf.path, { fs, inPlace: true }), 'base-has-children', side.path);
     const top = await tree.addDelta(leaf, 11);
