@@ -6,10 +6,13 @@ import { COWD_FLAGS, COWD_TABLE_SECTORS, CowdHeaderStruct, type CowdHeader } fro
 import { decodeTable } from '../format/tables.ts';
 import { NO_GRAINS, noteUnclean, tellUnused, type ExtentCheck, type GrainCounts } from './check-context.ts';
 import { COWD_KIND as KIND, CowdJudge, UNUSABLE } from './check-cowd-entries.ts';
+import { noteLostTables, type Stretch } from './check-cowd-lost.ts';
 import { GapTally, NO_LEAK, noteGrainOverlaps, noteLeak } from './check-gaps.ts';
 import { surveySpace, type Take } from './check-space.ts';
 
 const BLOCK_SECTORS = 8;
+/** Stretches of lost space that are looked into. */
+const MOST_UNUSED = 4096;
 const KIND_WORDS = ['the header', 'the grain directory', 'grain table', 'grain'] as const;
 
 /** Checks what lies behind a header that was judged before. */
@@ -33,6 +36,9 @@ export async function checkCowdGrains(check: ExtentCheck, header: CowdHeader): P
   // Behind freeSector lies what ESX allocates in advance, 16 MiB at a time: no leak.
   const free = Math.min(fileSectors, Math.max(header.freeSector, judge.firstFree));
   const gaps = new GapTally(header.grainSize);
+  const unused: Stretch[] = [];
+  // Tools keep header and directory to whole blocks of 4 KiB.
+  const from = Math.min(free, roundUp(judge.firstFree, BLOCK_SECTORS));
   let judged = false;
   const use = await surveySpace({
     async walk(take) {
@@ -40,11 +46,13 @@ export async function checkCowdGrains(check: ExtentCheck, header: CowdHeader): P
       await judge.walk(!judged, take);
       judged = true;
     },
-    // Tools keep header and directory to whole blocks of 4 KiB.
-    from: roundUp(judge.firstFree, BLOCK_SECTORS),
+    from,
     to: free,
     onGap: (start, count) => {
       gaps.add(start, count);
+      // ESX does not: a table may begin in what such tools leave.
+      const first = start === from ? judge.firstFree : start;
+      if (unused.length < MOST_UNUSED) unused.push({ start: first, count: start + count - first });
       tellUnused(check, start, count);
     },
   });
@@ -57,7 +65,8 @@ export async function checkCowdGrains(check: ExtentCheck, header: CowdHeader): P
   let leak = NO_LEAK;
   if (log.errors === errorsBefore) {
     noteFreeSector(check, header, end, fileSectors);
-    leak = noteLeak(check, gaps);
+    const looked = header.uncleanShutdown ? [] : unused;
+    if (!(await noteLostTables(check, header, looked))) leak = noteLeak(check, gaps);
     noteBehind(check, Math.max(end, free));
   }
   const { grains: total, allocated } = judge;
