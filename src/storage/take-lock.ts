@@ -3,7 +3,7 @@
 // the lock folder after open-vm-tools' fileLockPrimitive.c; bytes of QEMU's after its block/file-posix.c.
 import { randomInt } from 'node:crypto';
 import { posix } from 'node:path';
-import { isVmdkError } from '../core/errors.ts';
+import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { pause } from '../core/task.ts';
 import type { FileStore, RandomAccessFile, WritableFile } from './file-store.ts';
 import { lockedError } from './lock-errors.ts';
@@ -118,6 +118,9 @@ function heldLock(
   return { path: held.path, release: () => (releasing ??= release()) };
 }
 
+/** Errors of a folder in which no lock can be made by anybody. */
+const NO_LOCKS_HERE = new Set(['file-not-writable', 'read-only-file-system', 'not-a-folder']);
+
 /** Our member file; undefined where the folder cannot be written, or is no folder. */
 async function enter(
   store: FileStore,
@@ -152,8 +155,10 @@ async function enter(
     return member;
   } catch (error) {
     await quietly(store.removeFolder(folder));
-    if (isVmdkError(error, 'file-not-writable', 'read-only-file-system', 'not-a-folder')) return undefined;
-    throw error;
+    if (!isVmdkError(error)) throw error;
+    const { kind, code, what } = error;
+    if (NO_LOCKS_HERE.has(code)) return undefined;
+    throw new VmdkError(kind, code, `no lock can be taken: ${what}`, { path: folder }, error);
   }
 }
 

@@ -3,6 +3,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it, vi } from 'vitest';
+import { VmdkError } from '../../src/core/errors.ts';
 import { withLocks } from '../../src/operations/with-locks.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { findLocks } from '../../src/storage/lock-state.ts';
@@ -42,6 +43,23 @@ describe('a lock that is taken', () => {
     await lock.release();
     await lock.release();
     expect((await store.list('/vm')).sort()).toEqual(['a.vmdk']);
+  });
+
+  it('that finds no room says so of its folder, and leaves nothing', async () => {
+    const store = newStore();
+    const full = new VmdkError('io', 'no-space', 'cannot write: the file system is full', {
+      path: 'x',
+      offset: 0,
+    });
+    const noRoom: FileStore = {
+      ...store,
+      create: async (path) => ({ ...(await store.create(path)), write: () => Promise.reject(full) }),
+    };
+    await expect(takeLock(noRoom, '/vm/a.vmdk', { host: HOST })).rejects.toMatchObject({
+      code: 'no-space',
+      message: '/vm/a.vmdk.lck: no lock can be taken: cannot write: the file system is full',
+    });
+    expect(await store.list('/vm')).toEqual(['a.vmdk']);
   });
 
   it('has the text that VMware parses, with the checksum of its folder', () => {
