@@ -13,6 +13,7 @@ import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { sizeText } from '../numbers.ts';
 import { refuseToBreakSharers } from '../sharers.ts';
+import { tellingWhatIsInPart } from '../written-in-part.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
   const options = await chainOptionsOf(args, context);
@@ -31,9 +32,10 @@ export const run: CommandModule['run'] = async (args, context) => {
     const work = async () => {
       const chain = await openChain(path, 'update', update);
       try {
-        const applied = await context.withProgress((task) =>
-          applyPatch(patch, chain, { ...task, force: context.force }),
-        );
+        const applying = () =>
+          context.withProgress((task) => applyPatch(patch, chain, { ...task, force: context.force }));
+        const again = 'the same patch with --force goes on, and proves the result';
+        const applied = await tellingWhatIsInPart(applying, chain, context, again);
         return { ...applied, leaf: chain.leaf };
       } finally {
         await chain.close();

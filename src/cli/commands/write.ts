@@ -13,6 +13,7 @@ import type { CommandModule } from '../command-module.ts';
 import { chainOptionsOf } from '../disk-options.ts';
 import { EXIT } from '../failure.ts';
 import { refuseToBreakSharers } from '../sharers.ts';
+import { tellingWhatIsInPart } from '../written-in-part.ts';
 import { printCid } from '../../format/content-id.ts';
 
 export const run: CommandModule['run'] = async (args, context) => {
@@ -39,11 +40,14 @@ export const run: CommandModule['run'] = async (args, context) => {
       // The locks are ours.
       const chain = await openChain(disk, 'update', { ...options, dropChangeTracking, locked: 'ignore' });
       try {
-        const length = await context.withProgress(async (task) => {
-          if (zero === undefined) return writeInput(source, chain, offset, context, task);
-          await zeroBytes(chain, offset, zero, task);
-          return zero;
-        });
+        const writing = () =>
+          context.withProgress(async (task) => {
+            if (zero === undefined) return writeInput(source, chain, offset, context, task);
+            await zeroBytes(chain, offset, zero, task);
+            return zero;
+          });
+        const again = 'the same command again writes all of it';
+        const length = await tellingWhatIsInPart(writing, chain, context, again);
         return { chain, length };
       } finally {
         await chain.close();
