@@ -2,6 +2,7 @@
 // copy is put right, and the text inside is written anew where it is lost. Rule: the damaged file is only read.
 import { nonZeroStretches } from '../block/zero-scan.ts';
 import { isVmdkError } from '../core/errors.ts';
+import type { Finding } from '../core/finding.ts';
 import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
@@ -89,8 +90,14 @@ export async function mendCopy(context: OpenContext, path: string): Promise<Lost
       await file.close();
     }
   }
-  // Lost space may be all that is left of entries that both copies have lost.
-  return plan.left
-    .filter(({ severity, code }) => (severity === 'error' && !code.startsWith('CHAIN-')) || code === 'LEAK')
+  return lostBy(plan.left);
+}
+
+/** What a check finds that may be a loss: lost space may be all that is left of entries that no table has. */
+export function lostBy(problems: readonly Finding[]): LostPart[] {
+  return problems
+    .filter(({ severity, code }) =>
+      code === 'LEAK' ? severity !== 'info' : severity === 'error' && !code.startsWith('CHAIN-'),
+    )
     .map(({ code, message }) => ({ what: `${code}: ${message}` }));
 }

@@ -2,7 +2,7 @@
 // stream or sparse file is saved into a new one. Rule: sources are only read, the target appears whole or not at all,
 // and what may be missing is listed.
 import { posix } from 'node:path';
-import { usageError, VmdkError } from '../core/errors.ts';
+import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
 import type { TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { openContext, type OpenContext, type OpenOptions } from '../disk/open-options.ts';
@@ -10,12 +10,14 @@ import { printCid } from '../format/content-id.ts';
 import { detectFileKind } from '../format/file-kind.ts';
 import { parseSparseHeader, SPARSE_FLAGS, SparseExtentHeader } from '../format/sparse-header.ts';
 import type { RandomAccessFile, WritableFile } from '../storage/file-store.ts';
+import { checkDisk } from './check-disk.ts';
 import { convertDisk } from './convert-disk.ts';
 import { rebuildDescriptor, type RebuiltDescriptor } from './recover-descriptor.ts';
 import {
   copyWhole,
   embeddedText,
   fitted,
+  lostBy,
   mendCopy,
   renamedText,
   textRoomOf,
@@ -85,8 +87,18 @@ export async function recoverDescriptor(
     filename: path,
     made: 'descriptor',
     ...factsOf(made),
-    lost: made.lost,
+    lost: [...made.lost, ...(await damageOf(context, path))],
   };
+}
+
+/** What is wrong with the extents, which nothing was done about. */
+async function damageOf({ store }: OpenContext, path: string): Promise<LostPart[]> {
+  try {
+    return lostBy((await checkDisk(path, { fs: store })).problems);
+  } catch (error) {
+    if (!isVmdkError(error)) throw error;
+    return [{ what: `the extents could not be checked: ${error.message.split('\n')[0]!}` }];
+  }
 }
 
 function factsOf({ createType, cid, parent, extents, warnings }: RebuiltDescriptor) {

@@ -204,6 +204,23 @@ it('warns that a split disk may have had more parts unless the last is shorter, 
   });
 });
 
+it('lists what is damaged in the extents, which get a descriptor and no repair', async () => {
+  const cut = bare();
+  const files = { '/vm/disk-s001.vmdk': cut.subarray(0, cut.length - 70_000), '/vm/disk-s002.vmdk': bare() };
+  const { report } = await recover(files, Object.keys(files));
+  expect(report.lost.map(({ what }) => what)).toContainEqual(expect.stringMatching(/^TRUNC: .*within grain/));
+  const delta = cowdImage();
+  delta.bytes.writeUInt32LE(0, delta.layout.gdOffset * 512);
+  const { report: wiped } = await recover(
+    { ...BASE, '/vm/disk-delta.vmdk': delta.bytes },
+    ['/vm/disk-delta.vmdk'],
+    { parent: '/vm/base.vmdk' },
+  );
+  expect(wiped.lost.map(({ what }) => what)).toContainEqual(
+    expect.stringMatching(/^GD-RANGE: a grain table/),
+  );
+});
+
 it('refuses a split disk of which further parts lie there', async () => {
   const files = { '/vm/disk-s001.vmdk': bare(), '/vm/disk-s002.vmdk': bare(), '/vm/other-s003.vmdk': bare() };
   expect(await failureOf(recover(files, ['/vm/disk-s001.vmdk']))).toBe('extent-not-named');
