@@ -67,6 +67,17 @@ it('says what is cut off, and where there is nothing to mend', async () => {
   expect(nothing.stdout.toString()).toBe('sound.vmdk: there is nothing to mend\n');
 });
 
+it('says by how much a file gets longer whose tables were cut off', async () => {
+  const { bytes, layout } = sparseImage([]);
+  await writeFile(join(folder, 'cut.vmdk'), bytes.subarray(0, layout.gdOffset * 512 + 700));
+  const { stdout, code } = await run('cut.vmdk', '--plan', 'cut.json');
+  expect(code).toBe(0);
+  expect(stdout.toString()).toMatch(/findings can be mended, 0 would stay; then it is sound\n/);
+  expect(stdout.toString()).toMatch(/ {2}makes cut\.vmdk 46\.32 KiB longer\nTo carry it out: /);
+  await run('cut.vmdk', '--repair', 'cut.json');
+  expect((await run('cut.vmdk')).stdout.toString()).toMatch(/^cut\.vmdk: sound/);
+});
+
 it('gives exit code 1 when damage stays, with the reason', async () => {
   const broken = sparseImage();
   setBoth(broken, 1, 5);

@@ -114,7 +114,7 @@ function planLines(plan: RepairPlan, file: string): string[] {
     ({ severity, code, message, path, reason }) =>
       `  stays: ${severity} ${code}: ${message} (${shownPath(path)}): ${reason}`,
   );
-  if (patches.length === 0)
+  if (plan.files.length === 0)
     return [
       `${disk}: ${stays.length === 0 ? 'there is nothing to mend' : 'nothing can be mended'}`,
       ...stays,
@@ -123,8 +123,12 @@ function planLines(plan: RepairPlan, file: string): string[] {
     `${disk}: ${plural(plan.mended.length, 'finding')} can be mended, ${plan.left.length} would stay; then it is ${plan['verdict-after']}`,
     ...plan.mended.map(({ severity, code, message }) => `  mends: ${severity} ${code}: ${message}`),
     ...stays,
-    `  ${plural(patches.length, 'change')}, ${sizeText(bytes)}, in ${plural(plan.files.length, 'file')}`,
-    ...plan.files.flatMap(cutLine),
+    ...(patches.length === 0
+      ? []
+      : [
+          `  ${plural(patches.length, 'change')}, ${sizeText(bytes)}, in ${plural(plan.files.length, 'file')}`,
+        ]),
+    ...plan.files.flatMap(lengthLine),
     ...(plan['changes-content']
       ? ['  What the guest sees changes: disks that stand on this one would break.']
       : []),
@@ -132,11 +136,11 @@ function planLines(plan: RepairPlan, file: string): string[] {
   ];
 }
 
-function cutLine(file: RepairPlan['files'][number]): string[] {
+function lengthLine(file: RepairPlan['files'][number]): string[] {
   const cut = file['size-before'] - file['size-after'];
-  return cut > 0
-    ? [`  cuts ${sizeText(cut)} off the end of ${shownPath(file.path)}; the undo record keeps it`]
-    : [];
+  const path = shownPath(file.path);
+  if (cut > 0) return [`  cuts ${sizeText(cut)} off the end of ${path}; the undo record keeps it`];
+  return cut < 0 ? [`  makes ${path} ${sizeText(-cut)} longer`] : [];
 }
 
 const DID: Readonly<Record<AppliedRepair['outcome'], string>> = {
