@@ -13,10 +13,11 @@ import { openSparseExtent } from '../extent/sparse-extent.ts';
 import { openWritableCowdExtent } from '../extent/writable-cowd-extent.ts';
 import { openWritableSparseExtent } from '../extent/writable-sparse-extent.ts';
 import type { Descriptor, ExtentLine } from '../format/descriptor.ts';
-import { extentSpellings } from '../format/extent-names.ts';
+import { extentBaseName, extentSpellings } from '../format/extent-names.ts';
 import { detectFileKind } from '../format/file-kind.ts';
 import type { RandomAccessFile, WritableFile } from '../storage/file-store.ts';
 import { dirname, isAbsolute, join } from '../storage/place-names.ts';
+import { legible } from '../storage/store-errors.ts';
 import type { PlacedExtent } from './disk.ts';
 import type { OpenContext } from './open-options.ts';
 import { readOnlyExtent, refusingExtent } from './refusing-extent.ts';
@@ -33,7 +34,7 @@ export async function openExtents(
   container: RandomAccessFile | undefined,
   onFinding: OnFinding,
 ): Promise<PlacedExtent[]> {
-  return place(descriptor, async (line, index) => {
+  return place(context, descriptor, async (line, index) => {
     try {
       return await openExtent(context, descriptor, line, index === 0 ? container : undefined, onFinding);
     } catch (error) {
@@ -50,7 +51,7 @@ export async function openWritableExtents(
   container: WritableFile | undefined,
   onFinding: OnFinding,
 ): Promise<PlacedExtent<WritableExtent>[]> {
-  return place(descriptor, (line, index) =>
+  return place(context, descriptor, (line, index) =>
     openWritableExtent(context, descriptor, line, index === 0 ? container : undefined, onFinding),
   );
 }
@@ -62,6 +63,7 @@ export function isFirstExtent({ extents }: Descriptor): boolean {
 }
 
 async function place<E extends Extent>(
+  context: OpenContext,
   descriptor: Descriptor,
   open: (line: ExtentLine, index: number) => Promise<E>,
 ): Promise<PlacedExtent<E>[]> {
@@ -71,7 +73,7 @@ async function place<E extends Extent>(
   if (failed !== undefined) {
     const opened = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     await Promise.all(opened.map((extent) => extent.close()));
-    throw failed.reason;
+    throw await withLikelyName(context, descriptor, failed.reason);
   }
   const placed: PlacedExtent<E>[] = [];
   let start = 0;
@@ -204,6 +206,27 @@ export async function extentPath(
     },
     missing,
   );
+}
+
+/** Names a file beside the descriptor that a missing extent may be: on Windows case does not count, here it does. */
+async function withLikelyName(
+  { store }: OpenContext,
+  { path, extents }: Descriptor,
+  error: unknown,
+): Promise<unknown> {
+  if (!isVmdkError(error, 'extent-missing')) return error;
+  const name = extentBaseName(extents.find(({ line }) => line === error.context.line)?.fileName ?? '');
+  try {
+    const there = await store.list(dirname(path));
+    const likely = there.find((one) => one.toLowerCase() === name.toLowerCase());
+    if (likely === undefined || likely === name) return error;
+    const hint = `There is ${legible(likely)}, which differs in case alone: give one of them the other's spelling.`;
+    return new VmdkError(error.kind, error.code, error.what, { ...error.context, hint }, error.cause);
+  } catch (failure) {
+    // What cannot be listed gives no hint.
+    if (isVmdkError(failure)) return error;
+    throw failure;
+  }
 }
 
 async function closingOnFailure<T>(file: RandomAccessFile, open: () => Promise<T>): Promise<T> {

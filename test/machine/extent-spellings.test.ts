@@ -3,6 +3,7 @@
 import { posix } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { openChain } from '../../src/chain/open-chain.ts';
+import type { VmdkError } from '../../src/core/errors.ts';
 import { bytes, type Sectors } from '../../src/core/units.ts';
 import { commitDisk } from '../../src/machine/commit-disk.ts';
 import { consolidateDisk } from '../../src/machine/consolidate-disk.ts';
@@ -108,6 +109,22 @@ describe.each(ALL)('a $type disk with its extents at $way', ({ type, way }) => {
     await consolidateDisk(TOP, { fs });
     expect(await contents(fs, TOP)).toBe(top);
   });
+});
+
+it('a name in another case is not the file, and the error says which file there is', async () => {
+  const fs = await memoryCopyOf(made.get('monolithicFlat')!);
+  const text = (await readWhole(fs, BASE)).toString();
+  await fs.replace(BASE, Buffer.from(text.replace('base-flat.vmdk', 'Base-Flat.VMDK')));
+  const hint = "There is base-flat.vmdk, which differs in case alone: give one of them the other's spelling.";
+  for (const mode of ['read', 'update'] as const)
+    await expect(openChain(BASE, mode as 'read', { fs })).rejects.toMatchObject({
+      code: 'extent-missing',
+      context: { hint, path: BASE },
+    });
+  await fs.replace(BASE, Buffer.from(text.replace('base-flat.vmdk', 'other-flat.vmdk')));
+  const bare = await openChain(BASE, 'read', { fs }).catch((error: unknown) => error);
+  expect(bare).toMatchObject({ code: 'extent-missing' });
+  expect((bare as VmdkError).context).not.toHaveProperty('hint');
 });
 
 describe('snapshots over disks that spell their extents by', () => {
