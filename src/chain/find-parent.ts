@@ -9,6 +9,7 @@ import type { Descriptor } from '../format/descriptor.ts';
 import type { ResolvedPath } from '../storage/file-store.ts';
 import { basename, dirname } from '../storage/place-names.ts';
 import type { PathMapping } from './chain-options.ts';
+import { freshAbove } from './fresh-above.ts';
 import { parentCandidates } from './parent-candidates.ts';
 import { disksIn } from './searched-folders.ts';
 
@@ -135,6 +136,7 @@ async function searchByCid(
 ): Promise<ResolvedPath | undefined> {
   const known = new Set([child.path, ...tried.map(({ path }) => path)]);
   const fitting: Candidate[] = [];
+  const seen: Candidate[] = [];
   const inVain: Tried[] = [];
   for (const folder of new Set([dirname(child.path), ...search.allow])) {
     const others: Tried[] = [];
@@ -144,6 +146,7 @@ async function searchByCid(
       if (path === folder) tried.push(candidate);
       if (path === folder || known.has(path)) continue;
       known.add(path);
+      seen.push(candidate);
       const usable = place !== undefined && !search.above.has(place.identity);
       if (usable && cid === wanted) fitting.push(candidate);
       else if (usable && cid !== undefined) others.push({ path, outcome });
@@ -152,14 +155,23 @@ async function searchByCid(
     if (others.length > 0) inVain.push(...shortened(folder, others));
     else if (search.allow.includes(folder)) inVain.push({ path: folder, outcome: empty });
   }
-  const chosen = likeliest(fitting, wanted, nameIn(hint));
+  const fresh = fitting.filter(({ parentCid }) => parentCid === wanted);
+  const above = freshAbove(child.path, fresh, seen);
+  const chosen = likeliest(
+    fitting.filter((candidate) => !above.has(candidate)),
+    wanted,
+    nameIn(hint),
+  );
   const identities = new Set(chosen.map(({ place }) => place!.identity));
   if (identities.size === 1) return chosen[0]!.place;
   for (const { path } of chosen)
     tried.push({ path, outcome: 'has the CID, but so have others: name one with --map' });
   if (chosen.length === 0) {
-    const outcome = 'has the CID, but as a delta of the same parent';
-    tried.push(...fitting.map(({ path }) => ({ path, outcome })), ...inVain);
+    const why = (candidate: Candidate): string =>
+      above.has(candidate)
+        ? 'has the CID, but stands on this disk'
+        : 'has the CID, but as a delta of the same parent';
+    tried.push(...fitting.map((one) => ({ path: one.path, outcome: why(one) })), ...inVain);
   }
   return undefined;
 }

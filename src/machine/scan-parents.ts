@@ -1,7 +1,7 @@
 // Who stands on whom: the parent of every delta, found by its hint as opening does, else by its CID among all disks of
 // the scan. Rule: every disk is read once, and what a hint leads to outside the scanned folders only past the guard.
 import { posix } from 'node:path';
-import type { PathMapping } from '../chain/chain-options.ts';
+import { MOST_LINKS, type PathMapping } from '../chain/chain-options.ts';
 import { parentCandidates } from '../chain/parent-candidates.ts';
 import { isVmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
@@ -110,12 +110,32 @@ function chooseParents(
   const links = new Map<string, ParentLink>();
   for (const disk of disks) {
     if (!disk.delta) continue;
+    const hint = byHint.get(disk.identity) ?? {};
     const group = byCid.get(`${disk.parentCid!} ${disk.capacity}`) ?? [];
     // What stands on the disk is never below it, itself included.
-    const withCid = group.filter((known) => bottoms.get(known.disk.identity) !== disk.identity);
-    links.set(disk.identity, choose(disk, byHint.get(disk.identity) ?? {}, withCid));
+    const isAbove = ({ disk: known }: Known): boolean =>
+      bottoms.get(known.identity) === disk.identity || isFreshAbove(known, disk, byHint);
+    const withCid = hint.fitting === undefined ? group.filter((known) => !isAbove(known)) : [];
+    links.set(disk.identity, choose(disk, hint, withCid));
   }
   return links;
+}
+
+/**
+ * Whether a delta that nobody wrote to leads to the disk by hints, also by such as fit no more, since the disk was written to: it
+ * has the CID of the disk's own parent.
+ */
+function isFreshAbove(known: DiskFacts, disk: DiskFacts, byHint: ReadonlyMap<string, ByHint>): boolean {
+  if (known.parentCid !== disk.parentCid) return false;
+  let at = known.identity;
+  for (let steps = 0; steps < MOST_LINKS; steps++) {
+    const { fitting, other } = byHint.get(at) ?? {};
+    const below = fitting ?? other;
+    if (below === undefined) return false;
+    if (below.identity === disk.identity) return true;
+    at = below.identity;
+  }
+  return false;
 }
 
 /** Where the way down by fitting hints ends, by identity; a disk without such a hint is its own. */

@@ -102,6 +102,28 @@ describe('a search by CID', () => {
     expect(await parentOf(renamed)).toBe('/ds/vm/renamed.vmdk');
   });
 
+  it('never takes a fresh disk that stands on the child, straight or over others', async () => {
+    const files: Files = {
+      [CHILD]: delta('base.vmdk', 'ba5e', 'ba5e'),
+      '/ds/vm/above.vmdk': delta('child.vmdk', 'ba5e', 'ba5e'),
+      '/ds/vm/higher.vmdk': delta('above.vmdk', 'ba5e', 'ba5e'),
+    };
+    const error = await failure(files);
+    expect(error).toMatchObject({
+      code: 'parent-missing',
+      context: {
+        path: CHILD,
+        candidates: [
+          { path: '/ds/vm/base.vmdk', outcome: 'no such file' },
+          { path: '/ds/vm/above.vmdk', outcome: 'has the CID, but stands on this disk' },
+          { path: '/ds/vm/higher.vmdk', outcome: 'has the CID, but stands on this disk' },
+        ],
+      },
+    });
+    const renamed = { ...files, '/ds/vm/renamed.vmdk': disk('b', 'ba5e') };
+    expect(await parentOf(renamed)).toBe('/ds/vm/renamed.vmdk');
+  });
+
   it('of a whole chain without hints looks at each folder once', async () => {
     const files: Files = {};
     for (let link = 0; link < 200; link++) {

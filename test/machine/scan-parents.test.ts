@@ -38,3 +38,20 @@ it('holds for random folders', async () => {
   });
   await fc.assert(property, { numRuns: 150, seed: 20260 });
 });
+
+it('never takes a fresh delta for what it stands on, also where the disk between was written to since', async () => {
+  const files = {
+    // The base is gone; "mid" was written to after the disks above it were made.
+    '/ds/x/mid.vmdk': linkText('00000009', '00000001', 'base.vmdk'),
+    '/ds/x/leaf.vmdk': linkText('00000001', '00000001', 'mid.vmdk'),
+    '/ds/y/far.vmdk': linkText('00000001', '00000001', '../x/leaf.vmdk'),
+  };
+  const fs = createMemoryFileStore(
+    Object.fromEntries(Object.entries(files).map(([path, text]) => [path, Buffer.from(text)])),
+  );
+  const { disks } = await scanFolder('/ds', { fs });
+  const mid = disks.find(({ path }) => path === '/ds/x/mid.vmdk')!;
+  expect([mid.parent, mid.problems.map(({ code }) => code)]).toEqual([undefined, ['CHAIN-MISSING']]);
+  const { failure } = await describeLinks('/ds/x/mid.vmdk', { fs });
+  expect(failure?.code).toBe('parent-missing');
+});
