@@ -50,8 +50,9 @@ export async function noteLostTables(
   }
   if (tables === 0) return false;
   const what = tables === 1 ? 'a grain table' : `${tables} grain tables, the first`;
+  const which = tables === 1 ? 'it' : 'them';
   log.error('GD-RANGE', { path: file.path, offset: first * SECTOR_BYTES }, () => {
-    return `${what} at sector ${first} of the file, in no directory: ${grains} grains are lost with it, and read as if they had never been written`;
+    return `${what} at sector ${first} of the file, in no directory: ${grains} grains are lost with ${which}, and read as if they had never been written`;
   });
   return true;
 }

@@ -46,8 +46,8 @@ const BASES: ReadonlySet<string> = new Set(['vmfs', 'monolithicflat', 'twogbmaxe
 export async function gatherEvidence(store: FileStore, folder: string): Promise<Evidence> {
   const names = (await store.list(folder)).sort();
   const adapters = new Map<string, string>();
-  const logs = await logsIn(store, folder, names);
-  const parents = [...(await machineClaims(store, folder, names, adapters)), ...logClaims(logs)];
+  const logs = await readLogs(store, folder, names);
+  const parents = [...(await machineClaims(store, folder, names, adapters)), ...logs.parents];
   const claims = parents.filter(({ child, parent }) => child !== parent);
   // What a disk stands on hangs at the same controller.
   for (const [name, adapter] of adapters) {
@@ -55,7 +55,7 @@ export async function gatherEvidence(store: FileStore, folder: string): Promise<
       if (child === name && !adapters.has(parent)) adapters.set(parent, adapter);
     }
   }
-  return { parents: claims, sizes: loggedSizes(logs, folder), adapters };
+  return { parents: claims, sizes: logs.sizes, adapters };
 }
 
 async function machineClaims(
@@ -107,41 +107,35 @@ async function snapshotClaims(
   return claims;
 }
 
-interface Log {
-  readonly name: string;
-  readonly text: string;
+interface LogEvidence {
+  readonly parents: readonly ParentClaim[];
+  readonly sizes: ReadonlyMap<string, LoggedSize>;
 }
 
-/** The oldest first: what later ones say replaces what was said before. */
-async function logsIn(store: FileStore, folder: string, names: readonly string[]): Promise<Log[]> {
+/** Later logs are read later: what they say replaces what was said before. */
+async function readLogs(store: FileStore, folder: string, names: readonly string[]): Promise<LogEvidence> {
   const logs = names
     .filter((name) => /^vmware(?:-\d+)?\.log$/i.test(name))
     .sort((a, b) => ageOf(b) - ageOf(a));
-  const found: Log[] = [];
-  for (const name of logs.slice(-MOST_LOGS))
-    found.push({ name, text: await endOfFile(store, posix.join(folder, name), MOST_LOG_BYTES) });
-  return found;
-}
-
-function logClaims(logs: readonly Log[]): ParentClaim[] {
   const last = new Map<string, ParentClaim>();
-  for (const { name, text } of logs) for (const claim of readLog(text, name)) last.set(claim.child, claim);
-  return [...last.values()];
+  // Of disks in a folder of this name; of others only where no line has one in such a folder.
+  const [here, elsewhere] = [new Map<string, LoggedSize>(), new Map<string, LoggedSize>()];
+  for (const name of logs.slice(-MOST_LOGS)) {
+    const text = await endOfFile(store, posix.join(folder, name), MOST_LOG_BYTES);
+    for (const claim of readLog(text, name)) last.set(claim.child, claim);
+    for (const [path, size] of readLoggedSizes(text, name))
+      (nameHere(folder, path) === undefined ? elsewhere : here).set(nameIn(path), size);
+  }
+  return { parents: [...last.values()], sizes: new Map([...elsewhere, ...here]) };
 }
 
-/** Of disks in a folder of this name; of others only where no line has one in such a folder. */
-function loggedSizes(logs: readonly Log[], folder: string): Map<string, LoggedSize> {
-  const [here, elsewhere] = [new Map<string, LoggedSize>(), new Map<string, LoggedSize>()];
-  for (const { name, text } of logs) {
-    for (const [index, line] of text.split('\n').entries()) {
-      const [, path, , sectors] = LINK_OPENED.exec(line) ?? [];
-      if (path === undefined) continue;
-      const own = nameHere(folder, path);
-      const size = { sectors: Number(sectors), by: `${name}:${index + 1}` };
-      if (Number.isSafeInteger(size.sectors)) (own === undefined ? elsewhere : here).set(nameIn(path), size);
-    }
+/** By path, as another host has it. */
+function* readLoggedSizes(text: string, name: string): Generator<[path: string, size: LoggedSize]> {
+  for (const [index, line] of text.split('\n').entries()) {
+    const [, path, , sectors] = LINK_OPENED.exec(line) ?? [];
+    if (path !== undefined && Number.isSafeInteger(Number(sectors)))
+      yield [path, { sectors: Number(sectors), by: `${name}:${index + 1}` }];
   }
-  return new Map([...elsewhere, ...here]);
 }
 
 /** Of `vmware.log` none; of the others the higher the older, since they are numbered as they come. */
