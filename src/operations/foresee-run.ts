@@ -3,7 +3,7 @@
 // so a run that reaches from folder to folder is only said to be finished if they are none.
 import { posix } from 'node:path';
 import type { FileStore } from '../storage/file-store.ts';
-import type { ChangeRecord, ChangeState } from './change-journal.ts';
+import type { ChangeState } from './change-journal.ts';
 import { leavesPlaces, madePath, outPath, type ChangeRun } from './change-run.ts';
 import { deviceOf } from './one-file-system.ts';
 import { emptiedBy, filledBy } from './plan-changes.ts';
@@ -17,60 +17,57 @@ export type Fate = 'undone' | 'finished' | 'finished-or-undone' | 'stuck';
 
 /** Of one change: what has yet to move, and what of that no rename brings to its place. */
 interface Ahead {
-  readonly out: boolean;
+  /** It has yet to come to its place. */
+  readonly waiting: boolean;
   readonly outBlocked: boolean;
-  readonly in: boolean;
   readonly inBlocked: boolean;
 }
+
+const NOTHING: Ahead = { waiting: false, outBlocked: false, inBlocked: false };
 
 export async function foreseeRun(run: ChangeRun, state: ChangeState): Promise<Fate> {
   if (state === 'new') return 'undone';
   if (state === 'done') return 'finished';
   const { changes } = run.journal;
   const devices = new Devices(run.store);
-  const ahead: Ahead[] = [];
-  for (const [index, record] of changes.entries()) ahead.push(await lookAhead(run, record, index, devices));
   const leaving = state === 'ready' && leavesPlaces(run);
-  if (leaving && ahead.some(({ outBlocked }) => outBlocked)) return 'undone';
+  const ahead: Ahead[] = [];
+  for (const index of changes.keys()) ahead.push(await lookAhead(run, index, leaving, devices));
+  if (ahead.some(({ outBlocked }) => outBlocked)) return 'undone';
   if (!ahead.some(({ inBlocked }) => inBlocked)) {
     const reaches = changes.some(
-      (record, index) => record.kind === 'rename' && record.toRoot !== record.root && ahead[index]!.in,
+      (record, index) => record.kind === 'rename' && record.toRoot !== record.root && ahead[index]!.waiting,
     );
     return reaches ? 'finished-or-undone' : 'finished';
   }
   for (const [index, record] of changes.entries()) {
     // What is not stopped comes before the end of the file system is met.
-    const comes = ahead[index]!.in && !ahead[index]!.inBlocked;
+    const comes = ahead[index]!.waiting && !ahead[index]!.inBlocked;
     const stays = comes && record.kind !== 'rename' && run.journal.label !== 'rename';
-    const back = record.kind === 'rename' && ahead[index]!.in;
+    const back = record.kind === 'rename' && ahead[index]!.waiting;
     if (stays || !(back || (await mayGoBack(run, record, index)))) return 'stuck';
   }
   return 'undone';
 }
 
-async function lookAhead(
-  run: ChangeRun,
-  record: ChangeRecord,
-  index: number,
-  devices: Devices,
-): Promise<Ahead> {
+/** `leaving`: what leaves its place may still be there. */
+async function lookAhead(run: ChangeRun, index: number, leaving: boolean, devices: Devices): Promise<Ahead> {
   const { store, roots, folders } = run;
+  const record = run.journal.changes[index]!;
   // What is optional is left out where it cannot come.
   const optional = record.kind === 'folder' && record.optional;
   const places = optional ? [] : filledBy(roots, record);
   const from = emptiedBy(roots, record);
   const home = folders[record.root];
-  if (home === undefined || (from === undefined && places.length === 0))
-    return { out: false, outBlocked: false, in: false, inBlocked: false };
-  const out = from !== undefined && (await store.exists(from)) && !(await store.exists(outPath(run, index)));
+  if (home === undefined || (from === undefined && places.length === 0)) return NOTHING;
+  const gone = from === undefined || (await store.exists(outPath(run, index)));
+  const out = leaving && !gone && (await store.exists(from));
   const waiting =
-    record.kind === 'rename'
-      ? out || (await store.exists(outPath(run, index)))
-      : places.length > 0 && (await store.exists(madePath(run, index)));
+    record.kind === 'rename' ? out || gone : places.length > 0 && (await store.exists(madePath(run, index)));
   let inBlocked = false;
   for (const place of waiting ? places : []) inBlocked ||= await devices.differ(home, posix.dirname(place));
   const outBlocked = out && (await devices.differ(home, posix.dirname(from)));
-  return { out, outBlocked, in: waiting, inBlocked };
+  return { waiting, outBlocked, inBlocked };
 }
 
 /** Each folder looked at once. */

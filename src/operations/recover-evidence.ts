@@ -138,7 +138,7 @@ function* readLoggedSizes(text: string, name: string): Generator<[path: string, 
   }
 }
 
-/** Of `vmware.log` none; of the others the higher the older, since they are numbered as they come. */
+/** Of `vmware.log` none; of the others the lower the older, since they are numbered as they come. */
 function ageOf(name: string): number {
   const number = /-(\d+)\./.exec(name)?.[1];
   return number === undefined ? 0 : 1 / (1 + Number(number));
