@@ -11,6 +11,7 @@ import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { sectorsToBytes } from '../core/units.ts';
 import type { FileStore } from '../storage/file-store.ts';
 import { findLocks, type LockFinding } from '../storage/lock-state.ts';
+import { isUrl } from '../storage/place-names.ts';
 import { assertRoomAbove } from './create-delta.ts';
 import type { ParentFacts } from './disk-plan.ts';
 
@@ -92,7 +93,9 @@ async function examine(store: FileStore, named: string, chain: Chain): Promise<C
   const { leaf, links } = chain;
   const files = filesOf(chain);
   const stale: Finding[] = [];
-  for (const file of new Set([named, ...files])) stale.push(...(await assertNotLocked(store, file)));
+  // Beside a link to the disk there may be a lock as well.
+  const alias = isUrl(named) ? named : posix.resolve(named);
+  for (const file of new Set([alias, ...files])) stale.push(...(await assertNotLocked(store, file)));
   const stamps = new Map<string, string>();
   let occupied = 0;
   for (const file of files) {

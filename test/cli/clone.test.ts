@@ -52,6 +52,14 @@ const lines = (text: string): Record<string, unknown>[] =>
     .map((line) => JSON.parse(line) as Record<string, unknown>);
 
 describe('vmdkit clone', () => {
+  it('tells of a dead lock on the base once', async () => {
+    await mkdir(join(folder, 'golden/golden.vmdk.lck'));
+    await writeFile(join(folder, 'golden/golden.vmdk.lck/M12345.lck'), 'torn');
+    const { stderr, code } = await clone('--into', 'lab');
+    expect(code).toBe(0);
+    expect(stderr.split('a lock was left behind')).toHaveLength(2);
+  });
+
   it('prints the plan and makes nothing with --dry-run', async () => {
     const { stdout, stderr, code } = await clone('--into', 'lab', '--count', '3', '--dry-run');
     expect([stderr, code]).toEqual(['', 0]);
