@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest';
 import { VmdkError } from '../../src/core/errors.ts';
 import { applyChangeSet } from '../../src/operations/change-set.ts';
 import type { FileChange } from '../../src/operations/file-change.ts';
-import { settleChangeSets } from '../../src/operations/settle-changes.ts';
+import { findInterrupted, settleChangeSets } from '../../src/operations/settle-changes.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { textsBelow } from '../support/change-bench.ts';
 import { runsOf } from '../support/clone-bench.ts';
@@ -77,10 +77,16 @@ const apply = (store: FileStore, changes = CHANGES): Promise<void> =>
     { runs: runsOf(1) },
   );
 
-/** What the next command does, whichever of the roots it looks at first. */
+/** What the next command does, whichever of the roots it looks at first, and as was foretold. */
 async function settle(store: FileStore, first: number, pid = 2): Promise<void> {
   const roots = first % 2 === 0 ? ['/into', '/vm'] : ['/vm', '/into'];
-  for (const root of roots) await settleChangeSets(store, root, { runs: runsOf(pid) });
+  for (const root of roots) {
+    const runs = runsOf(pid);
+    const fates = (await findInterrupted(store, root, { runs })).map(({ fate }) => fate);
+    const outcomes = (await settleChangeSets(store, root, { runs })).map(({ outcome }) => outcome);
+    // There is one mount.
+    expect(outcomes).toEqual(fates.map((fate) => (fate === 'finished-or-undone' ? 'finished' : fate)));
+  }
 }
 
 async function expectBeforeOrAfter(store: FileStore, what: string): Promise<'before' | 'after'> {

@@ -40,6 +40,28 @@ async function apply(
 }
 
 describe('a change set', () => {
+  it('patches a file where one of its renames brings it', async () => {
+    const store = newStore();
+    const move: FileChange = { kind: 'rename', from: '/vm/disk.vmdk', to: '/vm/sub/new.vmdk' };
+    const patch = { kind: 'patch', path: '/vm/sub/new.vmdk', at: 5, data: text('DISK') } as const;
+    const odd: readonly (readonly FileChange[])[] = [
+      [{ ...patch, from: '/vm/disk.vmdk' }],
+      [move, { ...patch, at: 0, data: text('D'), from: '/vm/gone' }],
+    ];
+    for (const changes of odd) await expect(apply(store, changes)).rejects.toMatchObject({ kind: 'usage' });
+    const others = (): Promise<void> => store.replace('/vm/disk.vmdk', text('their-own-disk'));
+    const changes = [move, { ...patch, from: '/vm/disk.vmdk' }];
+    await expect(apply(store, changes, { beforeCommit: others })).rejects.toMatchObject({
+      code: 'changed-since',
+      context: { path: '/vm/disk.vmdk' },
+    });
+    await store.replace('/vm/disk.vmdk', text(START['/vm/disk.vmdk']));
+    expect(await textsBelow(store, '/vm')).toEqual(START);
+    await apply(store, changes);
+    const { '/vm/disk.vmdk': _, ...rest } = START;
+    expect(await textsBelow(store, '/vm')).toEqual({ ...rest, '/vm/sub/new.vmdk': 'disk-DISK-disk' });
+  });
+
   it('makes, replaces, patches, renames and removes in one step', async () => {
     const store = newStore();
     await apply(store, [
