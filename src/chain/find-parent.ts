@@ -155,8 +155,12 @@ async function searchByCid(
     if (others.length > 0) inVain.push(...shortened(folder, others));
     else if (search.allow.includes(folder)) inVain.push({ path: folder, outcome: empty });
   }
-  const fresh = fitting.filter(({ parentCid }) => parentCid === wanted);
-  const above = freshAbove(child.path, fresh, seen);
+  // Made over what the child was once, or over what it is.
+  const deltas = fitting.filter(
+    ({ parentCid }) =>
+      parentCid === wanted || (parentCid !== undefined && parentCid === child.descriptor.cid),
+  );
+  const above = freshAbove(child.path, deltas, seen);
   const chosen = likeliest(
     fitting.filter((candidate) => !above.has(candidate)),
     wanted,

@@ -1,5 +1,6 @@
 // Fresh deltas that stand on a disk themselves. Nobody wrote to them, so they have the CID that was the disk's when they were
-// made, which is that of its own parent: a search for this parent finds them. Told by names, within the folder of the disk.
+// made, which is that of its own parent, or the one that all new disks have (fffffffe), which its parent may have as well: a
+// search for this parent finds them. Told by names, within the folder of the disk.
 import { basename, dirname } from '../storage/place-names.ts';
 
 export interface NamedDisk {

@@ -122,6 +122,15 @@ describe('a search by CID', () => {
     });
     const renamed = { ...files, '/ds/vm/renamed.vmdk': disk('b', 'ba5e') };
     expect(await parentOf(renamed)).toBe('/ds/vm/renamed.vmdk');
+    // As ESX makes them: a new delta has the CID of "never written", and so has the base.
+    const unwritten = {
+      [CHILD]: delta('base.vmdk', 'fffffffe', 'c0ffee'),
+      '/ds/vm/above.vmdk': delta('child.vmdk', 'c0ffee', 'fffffffe'),
+    };
+    expect((await failure(unwritten)).code).toBe('parent-missing');
+    expect(await parentOf({ ...unwritten, '/ds/vm/renamed.vmdk': disk('b', 'fffffffe') })).toBe(
+      '/ds/vm/renamed.vmdk',
+    );
   });
 
   it('of a whole chain without hints looks at each folder once', async () => {
