@@ -34,10 +34,13 @@ export interface Evidence {
 const MOST_LOGS = 32;
 /** The end of each log: what was true last. */
 const MOST_LOG_BYTES = 8 << 20;
+/** Has the last line of a log, and its time. */
+const LAST_LINES_BYTES = 64 << 10;
 const MOST_MACHINE_FILES = 64;
 const LINK_OPENED = /DISKLIB-LINK\s*: Opened '([^']+)' \(0x[0-9a-f]+\): (\w+), (\d+) sectors/i;
 const CHAIN_OPENED = /DISKLIB-LIB\s*: Opened "/;
 const CID_MISMATCH = /Content ID mismatch \(parentCID [0-9a-f]+ != [0-9a-f]+\) (.+\.vmdk) (.+\.vmdk)\.?\s*$/i;
+const LINE_TIME = /^(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d))/gm;
 const THREAD = /^[^|]*\|\s*([^|]*)\|/;
 /** Nothing is below such a link. */
 const BASES: ReadonlySet<string> = new Set(['vmfs', 'monolithicflat', 'twogbmaxextentflat', 'fulldevice']);
@@ -114,9 +117,7 @@ interface LogEvidence {
 
 /** Later logs are read later: what they say replaces what was said before. */
 async function readLogs(store: FileStore, folder: string, names: readonly string[]): Promise<LogEvidence> {
-  const logs = names
-    .filter((name) => /^vmware(?:-\d+)?\.log$/i.test(name))
-    .sort((a, b) => ageOf(b) - ageOf(a));
+  const logs = await inOrder(store, folder, names);
   const last = new Map<string, ParentClaim>();
   // Of disks in a folder of this name; of others only where no line has one in such a folder.
   const [here, elsewhere] = [new Map<string, LoggedSize>(), new Map<string, LoggedSize>()];
@@ -138,10 +139,29 @@ function* readLoggedSizes(text: string, name: string): Generator<[path: string, 
   }
 }
 
-/** Of `vmware.log` none; of the others the lower the older, since they are numbered as they come. */
-function ageOf(name: string): number {
-  const number = /-(\d+)\./.exec(name)?.[1];
-  return number === undefined ? 0 : 1 / (1 + Number(number));
+/**
+ * The logs, oldest first: by the time of their last line, or by their numbers where a log has none. ESX numbers them as
+ * they come, from 1 on; Workstation moves each on by one and has the latest at 0 (as their users describe both).
+ */
+async function inOrder(store: FileStore, folder: string, names: readonly string[]): Promise<string[]> {
+  const found = names.flatMap((name) => {
+    const [is, number] = /^vmware(?:-(\d+))?\.log$/i.exec(name) ?? [];
+    return is === undefined ? [] : [{ name, number: number === undefined ? undefined : Number(number) }];
+  });
+  const step = found.some(({ number }) => number === 0) ? -1 : 1;
+  const logs = [];
+  for (const { name, number } of found) {
+    const time = lastTime(await endOfFile(store, posix.join(folder, name), LAST_LINES_BYTES));
+    logs.push({ name, time, turn: number === undefined ? Infinity : step * number });
+  }
+  const timed = logs.every(({ time }) => !Number.isNaN(time));
+  logs.sort((a, b) => (timed ? a.time - b.time : 0) || (a.turn < b.turn ? -1 : 1));
+  return logs.map(({ name }) => name);
+}
+
+/** In milliseconds; NaN where no line begins with one. */
+function lastTime(text: string): number {
+  return Date.parse([...text.matchAll(LINE_TIME)].at(-1)?.[1] ?? '');
 }
 
 /** Names only, without folders: logs tell of another host's paths. */

@@ -76,6 +76,16 @@ snapshot1.disk0.node = "scsi0:0"
 const linkLine = (thread: string, path: string, type: string, sectors = CAPACITY): string =>
   `2012-08-11T02:44:28.804Z| ${thread}| DISKLIB-LINK  : Opened '${path}' (0xa): ${type}, ${sectors} sectors / 1 MB.`;
 
+const BEFORE = [
+  ['vm-000001.vmdk', 'vmfsSparse'],
+  ['vm-000002.vmdk', 'vmfsSparse'],
+] as const;
+const SINCE = [
+  ['vm-000002.vmdk', 'vmfsSparse'],
+  ['vm-000001.vmdk', 'vmfsSparse'],
+  ['vm.vmdk', 'vmfs'],
+] as const;
+
 function logOf(links: readonly (readonly [string, string])[]): string {
   const lines = links.flatMap(([name, type]) => [
     linkLine('worker-1', `/vmfs/volumes/4e40/vm/${name}`, type),
@@ -98,23 +108,34 @@ describe('all descriptors of a chain', () => {
     [
       'the latest of its logs',
       async () => {
-        await put(
-          'vmware-1.log',
-          logOf([
-            ['vm-000001.vmdk', 'vmfsSparse'],
-            ['vm-000002.vmdk', 'vmfsSparse'],
-          ]),
-        );
-        await put(
-          'vmware.log',
-          logOf([
-            ['vm-000002.vmdk', 'vmfsSparse'],
-            ['vm-000001.vmdk', 'vmfsSparse'],
-            ['vm.vmdk', 'vmfs'],
-          ]),
-        );
+        await put('vmware-1.log', logOf(BEFORE));
+        await put('vmware.log', logOf(SINCE));
       },
       'vmware.log:3',
+    ],
+    [
+      'the highest of the numbers that ESX gave its logs',
+      async () => {
+        await put('vmware-9.log', logOf(BEFORE));
+        await put('vmware-10.log', logOf(SINCE));
+      },
+      'vmware-10.log:3',
+    ],
+    [
+      'the lowest of the numbers that Workstation gave its logs',
+      async () => {
+        await put('vmware-1.log', logOf(BEFORE));
+        await put('vmware-0.log', logOf(SINCE));
+      },
+      'vmware-0.log:3',
+    ],
+    [
+      'the times in its logs, before their numbers',
+      async () => {
+        await put('vmware-1.log', logOf(SINCE).replaceAll('02:44:28.804Z', '02:44:28.804-07:00'));
+        await put('vmware-2.log', logOf(BEFORE));
+      },
+      'vmware-1.log:3',
     ],
   ])('come back by %s', async (_, tell, by) => {
     await tell();
