@@ -4,6 +4,7 @@ import { throwIfAborted } from '../core/task.ts';
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { COWD_ENTRIES_PER_TABLE, COWD_TABLE_SECTORS, type CowdHeader } from '../format/cowd-header.ts';
 import { decodeTable } from '../format/tables.ts';
+import { misplaced } from './check-findings.ts';
 import type { ExtentCheck } from './check-context.ts';
 import type { Take } from './check-space.ts';
 
@@ -101,7 +102,7 @@ export class CowdJudge {
       log.error('TRUNC', detail, message);
       return;
     }
-    const expected = `${this.firstFree} to ${this.#fileSectors} (end of file)`;
-    log.error('GTE-RANGE', detail, () => `grain ${grain} cannot be at sector ${entry}: expected ${expected}`);
+    const [first, last] = [this.firstFree, this.#fileSectors];
+    log.error('GTE-RANGE', detail, () => misplaced(`grain ${grain}`, entry, first, last));
   }
 }

@@ -4,6 +4,7 @@ import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, roundUp, SECTOR_BYTES } from '../core/units.ts';
 import { COWD_FLAGS, COWD_TABLE_SECTORS, CowdHeaderStruct, type CowdHeader } from '../format/cowd-header.ts';
 import { decodeTable } from '../format/tables.ts';
+import { misplaced } from './check-findings.ts';
 import { NO_GRAINS, noteUnclean, tellUnused, type ExtentCheck, type GrainCounts } from './check-context.ts';
 import { COWD_KIND as KIND, CowdJudge, UNUSABLE } from './check-cowd-entries.ts';
 import { noteLostTables, type Stretch } from './check-cowd-lost.ts';
@@ -111,12 +112,8 @@ async function judgeTablePlaces(check: ExtentCheck, header: CowdHeader, places: 
         `the file ends at byte ${fileBytes}, within grain table ${table}, which starts at byte ${start}`;
       log.error('TRUNC', detail, message);
     } else {
-      const range = `${first} to ${Math.floor(fileBytes / SECTOR_BYTES)} (end of file)`;
-      log.error(
-        'GD-RANGE',
-        detail,
-        () => `grain table ${table} cannot be at sector ${place}: expected ${range}`,
-      );
+      const last = Math.floor(fileBytes / SECTOR_BYTES);
+      log.error('GD-RANGE', detail, () => misplaced(`grain table ${table}`, place, first, last));
     }
   }
   const clashing = new Uint8Array(places.length);

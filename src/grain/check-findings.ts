@@ -21,6 +21,13 @@ export interface FindingCount {
   readonly count: number;
 }
 
+/** What is said of a place that cannot be: `what` at `sector`, which may be one of `first` to `last`, the file's end. */
+export function misplaced(what: string, sector: number, first: number, last: number): string {
+  const said = `${what} cannot be at sector ${sector}: `;
+  if (first <= last) return `${said}expected ${first} to ${last} (end of file)`;
+  return `${said}the file ends at sector ${last}, before the first that it could be at, ${first}`;
+}
+
 export class FindingLog {
   readonly findings: Finding[] = [];
   readonly #counts = new Map<string, { code: string; severity: Severity; count: number }>();

@@ -4,6 +4,7 @@ import { allocateRoom } from '../core/room.ts';
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_FLAGS, SparseExtentHeader, ZERO_GRAIN, type SparseHeader } from '../format/sparse-header.ts';
 import { decodeTable } from '../format/tables.ts';
+import { misplaced } from './check-findings.ts';
 import type { ExtentCheck } from './check-context.ts';
 import { surveySpace, type Take } from './check-space.ts';
 import { tableCount } from './sparse-directory.ts';
@@ -130,8 +131,8 @@ async function readEntries(
     return undefined;
   }
   if (offset < 1 || offset * SECTOR_BYTES >= fileBytes) {
-    const range = `1 to ${Math.floor(fileBytes / SECTOR_BYTES)} (end of file)`;
-    log.error('GD-RANGE', where, () => `${what} cannot be at sector ${offset}: expected ${range}`);
+    const last = Math.floor(fileBytes / SECTOR_BYTES);
+    log.error('GD-RANGE', where, () => misplaced(what, offset, 1, last));
     return undefined;
   }
   if (end > fileBytes) {
@@ -218,8 +219,7 @@ function noteEntry(
   }
   const first = Math.max(2, header.descriptorOffset + header.descriptorSize);
   const last = Math.floor(fileBytes / SECTOR_BYTES);
-  const message = () => `${what} cannot be at sector ${place}: expected ${first} to ${last} (end of file)`;
-  log.error('GD-RANGE', detail, message);
+  log.error('GD-RANGE', detail, () => misplaced(what, place, first, last));
 }
 
 /** Structures that lie over one another: the one that came first in our order is walked, the other is not. */

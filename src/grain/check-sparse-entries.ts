@@ -2,6 +2,7 @@
 // thousands (zero grains without the flag, grains off their alignment) are one finding with a count.
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { SPARSE_FLAGS, ZERO_GRAIN } from '../format/sparse-header.ts';
+import { misplaced } from './check-findings.ts';
 import type { ExtentCheck } from './check-context.ts';
 import { KIND, UNUSABLE, type CheckedDirectories } from './check-sparse-directory.ts';
 import { sameEntries, type TableBatch } from './check-sparse-tables.ts';
@@ -128,8 +129,8 @@ export class EntryJudge {
       );
       return;
     }
-    const expected = `${header.overHead} to ${this.#fileSectors} (end of file)`;
-    log.error('GTE-RANGE', detail, () => `grain ${grain} cannot be at sector ${entry}: expected ${expected}`);
+    const last = this.#fileSectors;
+    log.error('GTE-RANGE', detail, () => misplaced(`grain ${grain}`, entry, header.overHead, last));
   }
 
   /** Of both copies, or of the one that has any. */

@@ -3,6 +3,7 @@
 import { ceilDiv, SECTOR_BYTES } from '../core/units.ts';
 import { GRAIN_MARKER_BYTES, GrainMarker } from '../format/stream-marker.ts';
 import { inflateWithin } from '../worker/inflate.ts';
+import { misplaced } from './check-findings.ts';
 import type { ExtentCheck } from './check-context.ts';
 import { KIND, nameOf, type CheckedDirectories } from './check-sparse-directory.ts';
 import type { Take } from './check-space.ts';
@@ -49,8 +50,7 @@ export class StreamGrainJudge {
     const first = header.descriptorOffset + header.descriptorSize;
     if (entry < Math.max(1, first) || at + GRAIN_MARKER_BYTES > fileBytes) {
       const last = Math.floor(fileBytes / SECTOR_BYTES);
-      const expected = `${Math.max(1, first)} to ${last} (end of file)`;
-      const message = () => `grain ${grain} cannot be at sector ${entry}: expected ${expected}`;
+      const message = () => misplaced(`grain ${grain}`, entry, Math.max(1, first), last);
       if (judge) log.error('GTE-RANGE', { path: file.path, offset: this.offsetOf(grain) }, message);
       return;
     }
