@@ -143,7 +143,11 @@ async function searchByCid(
     let empty = 'searched: no other disk is there or below';
     for (const candidate of await candidatesIn(folder, child, search)) {
       const { path, place, cid, outcome } = candidate;
-      if (path === folder) tried.push(candidate);
+      if (path === folder) {
+        // It says that this was not all.
+        tried.push(candidate);
+        empty = '';
+      }
       if (path === folder || known.has(path)) continue;
       known.add(path);
       seen.push(candidate);
@@ -153,7 +157,7 @@ async function searchByCid(
       else if (outcome === OUTSIDE) empty = outcome;
     }
     if (others.length > 0) inVain.push(...shortened(folder, others));
-    else if (search.allow.includes(folder)) inVain.push({ path: folder, outcome: empty });
+    else if (empty !== '' && search.allow.includes(folder)) inVain.push({ path: folder, outcome: empty });
   }
   // Made over what the child was once, or over what it is.
   const deltas = fitting.filter(

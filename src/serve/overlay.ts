@@ -32,8 +32,9 @@ export async function openOverlay(
   const shared = {
     ...options,
     fs: store,
-    // The one disk that the overlay is made for may be led to, wherever the overlay lies.
-    allow: [...(options.allow ?? []), posix.dirname(base)],
+    // The one disk that the overlay is made for may be led to, wherever the overlay lies; below / lies everything, and that
+    // is for the user to allow.
+    allow: [...(options.allow ?? []), ...[posix.dirname(base)].filter((one) => one !== '/')],
   };
   if (made) {
     await createDelta(file, base, {

@@ -84,7 +84,7 @@ export function createPathGuard(options: PathGuardOptions): PathGuard {
       const { confineReal } = await roots();
       if (confineReal === undefined) return resolveNamed(store, path);
       const { resolved, leadsTo, failure } = await follow(store, path);
-      if (leadsTo === undefined || !isWithin(confineReal, leadsTo))
+      if (leadsTo === undefined || !isBelow(confineReal, leadsTo))
         throw outsideConfine(path, leadsTo, confineReal);
       if (resolved === undefined) throw failure;
       return resolved;
@@ -100,18 +100,19 @@ async function judge(store: FileStore, question: Question, roots: Roots): Promis
   assertPath(name);
   assertFileName(asWritten(name, folder), what, by);
   const path = posix.resolve(folder, name);
-  const allowed = [within, ...roots.allow, ...roots.allowReal];
-  if (!allowed.some((root) => isWithin(root, path))) throw outside(question, path, roots);
+  const allowed = [...roots.allow, ...roots.allowReal];
+  if (!isWithin(within, path) && !allowed.some((root) => isBelow(root, path)))
+    throw outside(question, path, roots);
   const confines = [roots.confine, roots.confineReal].filter((root) => root !== undefined);
-  if (confines.length > 0 && !confines.some((root) => isWithin(root, path)))
+  if (confines.length > 0 && !confines.some((root) => isBelow(root, path)))
     throw outside(question, path, roots);
 
   const { resolved, leadsTo, failure } = await follow(store, path);
   const { confineReal } = roots;
   if (
     leadsTo === undefined ||
-    ![within, ...roots.allowReal].some((root) => isWithin(root, leadsTo)) ||
-    (confineReal !== undefined && !isWithin(confineReal, leadsTo))
+    (!isWithin(within, leadsTo) && !roots.allowReal.some((root) => isBelow(root, leadsTo))) ||
+    (confineReal !== undefined && !isBelow(confineReal, leadsTo))
   ) {
     throw outside(question, leadsTo, roots);
   }
@@ -198,10 +199,14 @@ async function holdsName(store: FileStore, folder: ResolvedPath, name: string): 
   }
 }
 
-/** Segment by segment: `/ds-evil` is not in `/ds`. */
+/** Of the folder that a file lies in: below `/` lies everything, so that there only what is beside the file counts. */
 function isWithin(folder: Folder, path: string): boolean {
-  if (folder === '/') return posix.dirname(path) === '/';
-  return path.startsWith(`${folder}/`);
+  return folder === '/' ? posix.dirname(path) === '/' : isBelow(folder, path);
+}
+
+/** Of a folder that the caller named. Segment by segment: `/ds-evil` is not in `/ds`. */
+function isBelow(folder: Folder, path: string): boolean {
+  return folder === '/' || path.startsWith(`${folder}/`);
 }
 
 /** The name as the descriptor has it, when the caller joined it to the folder already. */
@@ -228,7 +233,7 @@ async function lookUpRoot(store: FileStore, root: string, option: string): Promi
 
 function outside(question: Question, leadsTo: string | undefined, roots: Roots): VmdkError {
   const { name, what, by, within } = question;
-  if (roots.confineReal !== undefined && (leadsTo === undefined || !isWithin(roots.confineReal, leadsTo))) {
+  if (roots.confineReal !== undefined && (leadsTo === undefined || !isBelow(roots.confineReal, leadsTo))) {
     return outsideConfine(name, leadsTo, roots.confineReal, by);
   }
   const rule = within === '/' ? 'a file directly in /' : `a file below ${within}`;

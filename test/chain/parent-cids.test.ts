@@ -200,6 +200,10 @@ describe('a search by CID', () => {
     for (let other = 0; other < 2100; other++) files[`/ds/vm/o${other}.vmdk`] = 'version=1\nCID=1\n';
     const { message } = await failure(files);
     expect(message).toContain('tried /ds/vm: searched in part only: too much lies there');
+    const folders: Files = { [CHILD]: delta(undefined) };
+    for (let other = 0; other < 10_100; other++) folders[`/store/f${other}`] = 'text';
+    const { candidates } = (await failure(folders, { allow: ['/store'] })).context;
+    expect(candidates).toEqual([{ path: '/store', outcome: 'searched in part only: too much lies there' }]);
     expect(message).toContain('tried /ds/vm: searched: 1991 more disks, none with the CID');
   });
 

@@ -202,6 +202,16 @@ describe('--allow', () => {
     expect((await parent(at('alias/x.vmdk'), { allow: [at('alias')] })).path).toBe(at('far/x.vmdk'));
   });
 
+  it('of / allows everything, and a confine of / nothing less', async () => {
+    for (const options of [{ allow: ['/'] }, { allow: ['/'], confine: '/' }]) {
+      expect((await extent(at('far/deep/x.vmdk'), options)).path).toBe(at('far/deep/x.vmdk'));
+      expect((await parent('../../far/x.vmdk', options)).path).toBe(at('far/x.vmdk'));
+    }
+    expect((await parent('../other/x.vmdk', { confine: '/' })).path).toBe(at('ds/other/x.vmdk'));
+    expect((await guard({ confine: '/' }).assertNamedAllowed(at('far/x.vmdk'))).path).toBe(at('far/x.vmdk'));
+    await expect(extent('../other/x.vmdk', { confine: '/' })).rejects.toMatchObject(OUTSIDE);
+  });
+
   it('widens no further than it says', async () => {
     fs.symlinkSync('/etc/passwd', at('far/link'));
     await expect(extent('../../ds-evil/x.vmdk', { allow: [at('far')] })).rejects.toMatchObject(OUTSIDE);
