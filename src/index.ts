@@ -158,6 +158,7 @@ export { resizeDisk, type ResizedDisk, type ResizeOptions } from './operations/r
 export { compactDisk, type CompactedDisk, type CompactOptions } from './operations/compact-disk.ts';
 export { commitDisk, type CommitOptions } from './machine/commit-disk.ts';
 export { consolidateDisk, type ConsolidateOptions } from './machine/consolidate-disk.ts';
+export { patchDisk, type PatchDiskOptions, type PatchedDisk } from './machine/patch-disk.ts';
 export { promoteDisk, type PromoteOptions } from './machine/promote-disk.ts';
 export { rebaseDisk, type RebaseOptions } from './machine/rebase-disk.ts';
 export { shadowDisk, type ShadowOptions } from './machine/shadow-disk.ts';

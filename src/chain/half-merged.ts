@@ -1,9 +1,9 @@
-// Links between old and new: a merge into them was stopped. Read through the disk that was being merged, such a link shows
-// what it showed; read without it, a mix that nobody ever had. Rule: no mix becomes the content of another disk, and what
-// was being merged stays where it is until the merge is finished.
+// Links between old and new: a merge into them was stopped, or a patch. Read through the disk that was being merged, such a
+// link shows what it showed; read without it, or half patched, a mix that nobody ever had. Rule: no mix becomes the content of
+// another disk, and what was being merged stays where it is until the merge is finished.
 import { VmdkError } from '../core/errors.ts';
 import type { Descriptor } from '../format/descriptor.ts';
-import { HALF_MERGED_KEY } from '../format/half-merged.ts';
+import { HALF_MERGED_KEY, HALF_PATCHED_KEY } from '../format/half-merged.ts';
 import { showText } from '../format/plain-text.ts';
 import { dirname, join } from '../storage/place-names.ts';
 
@@ -18,9 +18,13 @@ export function mergedFrom({ path, descriptor }: MarkedLink): string | undefined
   return from === undefined ? undefined : join(dirname(path), from);
 }
 
-/** @param links top first, down to the base. @throws VmdkError `half-merged` (refused) when what they read as is a mix. */
-export function assertNotHalfMerged(links: readonly MarkedLink[]): void {
+/**
+ * @param links top first, down to the base.
+ * @throws VmdkError `half-merged`, `half-patched` (refused) when what they read as is a mix.
+ */
+export function assertNotMixed(links: readonly MarkedLink[]): void {
   for (const [index, link] of links.entries()) {
+    if (link.descriptor.ddb.has(HALF_PATCHED_KEY)) throw halfPatched(link.path);
     const from = mergedFrom(link);
     if (from === undefined || links.slice(0, index).some(({ path }) => path === from)) continue;
     throw new VmdkError('refused', 'half-merged', 'a merge into this disk was stopped', {
@@ -60,7 +64,7 @@ export function assertMergesCanEnd<Link extends MarkedLink>(
  * @throws VmdkError `half-merged` (refused) when what it reads as is a mix, or a disk below would stay one without it.
  */
 export function assertMayLeave(chain: readonly MarkedLink[]): void {
-  assertNotHalfMerged(chain);
+  assertNotMixed(chain);
   assertMergesCanEnd(chain, { over: () => false, parts: (_into, from) => from === chain[0] });
 }
 
@@ -76,4 +80,14 @@ export function mergeNotOver(from: string, into: string): VmdkError {
 
 function wayOut(from: string, into: string): string {
   return `Finish the merge first by the command that began it, for example: vmdkit commit ${showText(from)} --into ${showText(into)} --in-place`;
+}
+
+function halfPatched(path: string): VmdkError {
+  return new VmdkError('refused', 'half-patched', 'a patch onto this disk was stopped', {
+    path,
+    field: HALF_PATCHED_KEY,
+    found: 'a mix of what it was and of what the patch makes of it',
+    expected: 'a disk that is not between old and new',
+    hint: `Put the same patch onto it again: vmdkit apply PATCH ${showText(path)}`,
+  });
 }

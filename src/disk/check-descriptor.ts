@@ -22,8 +22,8 @@ import { readDescriptor, type DescriptorContext } from './read-descriptor.ts';
 const FIRST_BYTES = 64 << 10;
 const UNTOLD_EMBEDDED: ReadonlySet<string> = new Set(['desc-nul-tail', 'desc-extent-name-empty']);
 
-/** Opened with a warning, since what stands on the disk reads as it should; the disk by itself does not. */
-const DAMAGE_TO_THE_DISK: ReadonlySet<string> = new Set(['DESC-HALF-MERGED']);
+/** Opened with a warning, since the way out needs that; the disk by itself does not read as it should. */
+const DAMAGE_TO_THE_DISK: ReadonlySet<string> = new Set(['DESC-HALF-MERGED', 'DESC-HALF-PATCHED']);
 
 export interface CheckedDescriptor {
   /** Undefined when there is none that can be read. */

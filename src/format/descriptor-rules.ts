@@ -2,7 +2,7 @@
 // warnings that another program may read it otherwise; whether files exist and fit is judged where they are opened.
 import { MAX_SECTORS } from '../core/units.ts';
 import { EXTENT_TYPES, type ExtentFields } from './extent-line.ts';
-import { HALF_MERGED_KEY } from './half-merged.ts';
+import { HALF_MERGED_KEY, HALF_PATCHED_KEY } from './half-merged.ts';
 
 export interface RuleProblem {
   /** Kebab-case, begins `desc-`. */
@@ -58,6 +58,7 @@ export function findRuleProblems(input: RuleInput): RuleProblem[] {
   report(parentProblem(input));
   report(contentProblem(input));
   report(mergeProblem(input));
+  report(patchProblem(input));
   for (const problem of duplicates(input.pairs)) problems.push(problem);
   for (const problem of extentProblems(input)) problems.push(problem);
   return problems;
@@ -139,6 +140,17 @@ function mergeProblem({ pairs }: RuleInput): RuleProblem | undefined {
   return warning(
     'desc-half-merged',
     'a merge into this disk was stopped: what stands on it reads as before, the disk alone is between old and new; the same command with --in-place finishes it',
+    mark,
+  );
+}
+
+/** The same of a patch: nothing above hides what changes, and only the same patch knows what is still to be written. */
+function patchProblem({ pairs }: RuleInput): RuleProblem | undefined {
+  const mark = first(pairs, HALF_PATCHED_KEY);
+  if (mark === undefined) return undefined;
+  return warning(
+    'desc-half-patched',
+    'a patch onto this disk was stopped, and it is between old and new; the same patch, applied again, finishes it',
     mark,
   );
 }

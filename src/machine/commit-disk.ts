@@ -2,7 +2,7 @@
 // stands beside the delta keeps the old content by taking into itself what changes under it.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { assertMergesCanEnd, assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertMergesCanEnd, assertNotMixed } from '../chain/half-merged.ts';
 import { usageError, VmdkError } from '../core/errors.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
 import { longIdOf } from './consolidate.ts';
@@ -131,7 +131,7 @@ function linksAbove({ around, delta, between, options }: Commit): {
 
 /** @throws VmdkError `half-merged` (refused) when a merge that was stopped would not be ended here, nor could be later. */
 function assertMergesHold({ tree, delta, target, between }: Commit, removed: readonly TreeLink[]): void {
-  assertNotHalfMerged(tree.chain);
+  assertNotMixed(tree.chain);
   assertMergesCanEnd(tree.chain, {
     over: (into) => into === target || removed.includes(into),
     // The delta stands on the target then, no more on what is between.

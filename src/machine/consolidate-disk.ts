@@ -1,7 +1,7 @@
 // Merges links of one chain, so that fewer are left: each link that only the one above needs goes into that one. Rule: a
 // link that anybody else stands on, or that a machine names, stays; every disk that stays reads as before, under its name.
 import { posix } from 'node:path';
-import { assertMergesCanEnd, assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertMergesCanEnd, assertNotMixed } from '../chain/half-merged.ts';
 import { usageError, VmdkError } from '../core/errors.ts';
 import {
   assertUnguarded,
@@ -115,7 +115,7 @@ function nothingToMerge(plan: TreePlan, range: readonly TreeLink[]): void {
 
 /** @throws VmdkError `half-merged` (refused) when a merge that was stopped would be neither part of one of these nor left alone. */
 function assertMergesHold(chain: readonly TreeLink[], runs: readonly (readonly TreeLink[])[]): void {
-  assertNotHalfMerged(chain);
+  assertNotMixed(chain);
   const goes = (link: TreeLink): boolean => runs.some(([, ...rest]) => rest.includes(link));
   assertMergesCanEnd(chain, {
     over: (into, from) => goes(into) && runs.some((run) => run.includes(into) && run.includes(from)),

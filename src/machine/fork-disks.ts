@@ -2,7 +2,7 @@
 // choose. Rule: the disk below is opened for reading only, with its whole chain, so that no delta stands on a broken one.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertNotMixed } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { NO_PARENT_CID } from '../format/content-id.ts';
 import { truth } from '../format/vmx.ts';
@@ -49,7 +49,7 @@ export async function addDelta(
   const { store, machine } = plan;
   const chain = await openChain(path, 'read', { ...options, fs: store, onFinding: undefined });
   try {
-    assertNotHalfMerged(chain.links);
+    assertNotMixed(chain.links);
     assertRoomAbove(chain.links.length, chain.leaf.path);
     const folder = deltaFolder(machine, chain.leaf.path);
     const isDelta = chain.leaf.descriptor.parentCid !== NO_PARENT_CID;

@@ -3,7 +3,7 @@
 // Rule: the only write to a base is that of its recorded CID, after every byte was compared, and never over a change
 // that a disk above shows.
 import { posix } from 'node:path';
-import { assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertNotMixed } from '../chain/half-merged.ts';
 import { VmdkError } from '../core/errors.ts';
 import { throwIfAborted } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
@@ -33,7 +33,7 @@ import { findSharers, type Sharers } from './sharers.ts';
 export async function setGuard(path: string, options: GuardOptions = {}): Promise<GuardReport> {
   return withDisk(path, options, async ({ store, disk, sharers, notes }) => {
     // The end of the merge would be a change that nobody made.
-    assertNotHalfMerged([disk]);
+    assertNotMixed([disk]);
     const guardPath = guardPathOf(disk.path);
     const known = await store.exists(guardPath);
     if (known && options.force !== true) throw alreadyGuarded(disk.path, guardPath);

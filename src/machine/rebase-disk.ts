@@ -2,7 +2,7 @@
 // its descriptor changes, which is right when the new parent holds what the old one held.
 import { posix } from 'node:path';
 import { MOST_SUPPORTED_LINKS } from '../chain/chain-options.ts';
-import { assertMayLeave, assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertMayLeave, assertNotMixed } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { isVmdkError, usageError, VmdkError } from '../core/errors.ts';
 import type { Chain } from '../chain/chain.ts';
@@ -65,7 +65,7 @@ async function planSafe(
   const disk = tree.chain[0]!;
   const parent = linkAt(tree, backing);
   assertMayLeave(tree.chain);
-  assertNotHalfMerged(chainFrom(tree, parent));
+  assertNotMixed(chainFrom(tree, parent));
   const depth = assertMayStandOn(tree, disk, parent);
   await assertRoomForAll(plan, disk, depth, options);
   await assertUnguarded(plan.store, [disk]);
@@ -167,7 +167,7 @@ async function unsafeEdits(plan: TreePlan, disk: Disk, options: RebaseOptions): 
   try {
     const circle = chain.links.some(({ identity }) => identity === disk.identity);
     if (circle) throw usageError(`${backing} stands on ${disk.path}: a disk cannot stand on itself`);
-    assertNotHalfMerged(chain.links);
+    assertNotMixed(chain.links);
     assertSameCapacity(disk, chain.leaf);
     const { path } = chain.leaf;
     const style = disk.descriptor.parentFileNameHint?.startsWith('/') === true ? 'absolute' : 'relative';

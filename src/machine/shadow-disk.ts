@@ -2,7 +2,7 @@
 // shadow says itself whose content it is. Rule: the chain that it is made of is only read; disks that move read as before.
 import { randomBytes } from 'node:crypto';
 import { posix } from 'node:path';
-import { assertMayLeave, assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertMayLeave, assertNotMixed } from '../chain/half-merged.ts';
 import { usageError, VmdkError } from '../core/errors.ts';
 import { parseDescriptor, type Descriptor } from '../format/descriptor.ts';
 import { editDescriptor } from '../format/edit-descriptor.ts';
@@ -60,7 +60,7 @@ export function shadowDisk(path: string, options: ShadowOptions): Promise<TreeRe
   return changeTree({ ...request, action: 'shadow' }, options, async (plan) => {
     const tree = await openDiskTree(plan.store, path, options, move);
     const source = tree.chain[0]!;
-    assertNotHalfMerged(tree.chain);
+    assertNotMixed(tree.chain);
     const target = await realPath(plan.store, to);
     const shadow = await planShadow(plan, tree, target, options);
     const parent = { path: target, cid: cidOf(source), content: source };

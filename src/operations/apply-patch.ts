@@ -2,11 +2,13 @@
 // patch was made from; afterwards the disk is proved to be what it should be.
 import { createHash } from 'node:crypto';
 import { sectorRange } from '../block/sector-range.ts';
+import type { Chain } from '../chain/chain.ts';
 import type { WritableChain } from '../chain/writable-chain.ts';
 import { VmdkError } from '../core/errors.ts';
 import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { SECTOR_BYTES, type Sectors } from '../core/units.ts';
+import { HALF_PATCHED_KEY } from '../format/half-merged.ts';
 import {
   decodePatchHeader,
   decodePatchRecord,
@@ -31,7 +33,19 @@ export interface PatchApplied extends PatchWritten {
   readonly already: boolean;
 }
 
+/** A patch that is whole, and fits. */
+export interface PatchPlan {
+  readonly facts: PatchFacts;
+  /** The disk is what the patch makes already. */
+  readonly already: boolean;
+  /** Hashes of the contents, in hexadecimal. */
+  readonly from: string;
+  readonly to: string;
+}
+
 /**
+ * Puts the patch over the disk where it stands. Stopped half-way, it leaves a disk between old and new, and nothing that says so:
+ * `patchDisk` does, which also finishes it when it is called again.
  * @throws VmdkError `not-a-patch` (corrupt); `sizes-differ`, `patch-does-not-fit` (refused): nothing is written then.
  * `patch-result-differs` (corrupt) when the disk is not what it should be afterwards.
  */
@@ -40,12 +54,40 @@ export async function applyPatch(
   disk: WritableChain,
   options: ApplyOptions = {},
 ): Promise<PatchApplied> {
+  const plan = await planPatch(patch, disk, options);
+  return plan.already ? nothingToDo(plan) : writePatchOver(patch, plan, disk, options);
+}
+
+/**
+ * Proves the patch, and that the disk holds what it was made from, or is half patched by it. Writes nothing.
+ * @throws VmdkError `not-a-patch` (corrupt); `sizes-differ`, `patch-does-not-fit` (refused).
+ */
+export async function planPatch(
+  patch: RandomAccessFile,
+  disk: Chain,
+  options: ApplyOptions = {},
+): Promise<PatchPlan> {
   const facts = await provePatch(patch, options);
   if (facts.capacity !== disk.capacity) throw otherSize(patch, facts, disk);
   const [from, to] = [hex(facts.fromHash), hex(facts.toHash)];
   const now = hex(await hashContents(disk, options));
-  if (now === to) return { already: true, changed: 0, zeroed: 0, from, to };
-  if (now !== from && options.force !== true) throw doesNotFit(patch, disk, now, from);
+  const goesOn = disk.leaf.descriptor.ddb.get(HALF_PATCHED_KEY) === to;
+  if (now !== to && now !== from && !goesOn && options.force !== true)
+    throw doesNotFit(patch, disk, now, from);
+  return { facts, already: now === to, from, to };
+}
+
+export function nothingToDo({ from, to }: PatchPlan): PatchApplied {
+  return { already: true, changed: 0, zeroed: 0, from, to };
+}
+
+/** @throws VmdkError `patch-result-differs` (corrupt) when the disk is not what it should be, with all of it written. */
+export async function writePatchOver(
+  patch: RandomAccessFile,
+  { facts, from, to }: PatchPlan,
+  disk: WritableChain,
+  options: TaskOptions = {},
+): Promise<PatchApplied> {
   let [changed, zeroed] = [0, 0];
   for await (const { entry, at } of records(patch, facts)) {
     throwIfAborted(options);
@@ -132,7 +174,7 @@ function hex(bytes: Uint8Array): string {
   return Buffer.from(bytes).toString('hex');
 }
 
-function otherSize(patch: RandomAccessFile, facts: PatchFacts, disk: WritableChain): VmdkError {
+function otherSize(patch: RandomAccessFile, facts: PatchFacts, disk: Chain): VmdkError {
   return new VmdkError('refused', 'sizes-differ', 'the patch was made from a disk of another size', {
     path: disk.leaf.path,
     found: `${disk.capacity} sectors`,
@@ -140,12 +182,7 @@ function otherSize(patch: RandomAccessFile, facts: PatchFacts, disk: WritableCha
   });
 }
 
-function doesNotFit(
-  patch: RandomAccessFile,
-  disk: WritableChain,
-  found: string,
-  expected: string,
-): VmdkError {
+function doesNotFit(patch: RandomAccessFile, disk: Chain, found: string, expected: string): VmdkError {
   return new VmdkError(
     'refused',
     'patch-does-not-fit',
@@ -154,7 +191,7 @@ function doesNotFit(
       path: disk.leaf.path,
       found,
       expected: `${expected} as ${patch.path} says`,
-      hint: 'If applying this very patch was interrupted, --force goes on; the result is proved in any case.',
+      hint: 'With --force it is put over this disk all the same, and the result is proved.',
     },
   );
 }

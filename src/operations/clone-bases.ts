@@ -4,7 +4,7 @@ import { posix } from 'node:path';
 import { openChain } from '../chain/open-chain.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
-import { assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertNotMixed } from '../chain/half-merged.ts';
 import { VmdkError, usageError } from '../core/errors.ts';
 import type { Finding } from '../core/finding.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
@@ -46,7 +46,7 @@ export async function examineBases(
     assertDisk(path);
     const chain = await openChain(path, 'read', { ...options, fs: store, onFinding: undefined });
     try {
-      assertNotHalfMerged(chain.links);
+      assertNotMixed(chain.links);
       const base = await examine(store, path, chain);
       const twin = bases.find(({ identity }) => identity === base.identity);
       if (twin !== undefined) throw usageError(`${path} and ${twin.path} are the same disk`);

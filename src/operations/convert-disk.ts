@@ -7,7 +7,7 @@ import { salvagingSource, type LostRange } from '../block/salvage.ts';
 import type { SectorSource } from '../block/sector-source.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
-import { assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertNotMixed } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { usageError, VmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
@@ -178,7 +178,7 @@ export async function openBacking(
 ): Promise<Chain> {
   const below = await openChain(path, 'read', options);
   try {
-    assertNotHalfMerged(below.links);
+    assertNotMixed(below.links);
     assertRoomAbove(below.links.length, below.leaf.path);
     if (below.capacity === source.capacity) return below;
     throw new VmdkError('refused', 'backing-capacity', 'a delta and its parent have the same size', {

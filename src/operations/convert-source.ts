@@ -3,7 +3,7 @@
 import type { SectorSource } from '../block/sector-source.ts';
 import type { Chain } from '../chain/chain.ts';
 import type { ChainOptions } from '../chain/chain-options.ts';
-import { assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertNotMixed } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { isVmdkError, VmdkError } from '../core/errors.ts';
 import { roundUp, SECTOR_BYTES, sectors } from '../core/units.ts';
@@ -42,7 +42,7 @@ async function openVmdk(from: string, options: ChainOptions): Promise<ConvertSou
   try {
     const chain = await openChain(from, 'read', options);
     try {
-      if ((options.damaged ?? 'refuse') === 'refuse') assertNotHalfMerged(chain.links);
+      if ((options.damaged ?? 'refuse') === 'refuse') assertNotMixed(chain.links);
     } catch (error) {
       await chain.close();
       throw error;

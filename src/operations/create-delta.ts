@@ -5,7 +5,7 @@ import { posix } from 'node:path';
 import { VmdkError } from '../core/errors.ts';
 import { throwIfAborted, type TaskOptions } from '../core/task.ts';
 import { MOST_SUPPORTED_LINKS, type ChainOptions } from '../chain/chain-options.ts';
-import { assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertNotMixed } from '../chain/half-merged.ts';
 import { openChain } from '../chain/open-chain.ts';
 import { createPathGuard } from '../storage/path-guard.ts';
 import { storeFor } from '../storage/promises-file-store.ts';
@@ -42,7 +42,7 @@ export async function createDelta(
   throwIfAborted(options);
   const chain = await openChain(parentPath, 'read', { ...options, fs: store });
   try {
-    assertNotHalfMerged(chain.links);
+    assertNotMixed(chain.links);
     if (options.throwAway !== true) assertRoomAbove(chain.links.length, chain.leaf.path);
     const { path: folder } = await store.resolve(posix.dirname(path));
     const hint = parentHintFor(options.hint ?? 'relative', folder, chain.leaf.path);

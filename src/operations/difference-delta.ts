@@ -5,7 +5,7 @@ import { posix } from 'node:path';
 import { sectorRange } from '../block/sector-range.ts';
 import { isZero } from '../block/zero-scan.ts';
 import type { Chain } from '../chain/chain.ts';
-import { assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertNotMixed } from '../chain/half-merged.ts';
 import { allocateRoom } from '../core/room.ts';
 import { throwIfAborted } from '../core/task.ts';
 import { SECTOR_BYTES } from '../core/units.ts';
@@ -47,7 +47,7 @@ export async function createDifferenceDelta(
   options: DifferenceDeltaOptions = {},
 ): Promise<DifferenceWritten & { readonly notes: readonly string[]; readonly createType: string }> {
   assertSameSize(a, b);
-  for (const { links } of [a, b]) assertNotHalfMerged(links);
+  for (const { links } of [a, b]) assertNotMixed(links);
   assertRoomAbove(a.links.length, a.leaf.path);
   const store = storeFor(options.fs);
   const { path: folder } = await store.resolve(posix.dirname(path));

@@ -1,6 +1,6 @@
 // Plans a delta: an empty disk above a parent, with the parent's CID until the first write. Pure: nothing of the
 // parent is read or changed, and of its disk database nothing is taken over (it names files that are not the delta's).
-import { assertNotHalfMerged } from '../chain/half-merged.ts';
+import { assertNotMixed } from '../chain/half-merged.ts';
 import { VmdkError } from '../core/errors.ts';
 import { isUsableCid, longContentIdFor, printCid, type RandomBytes } from '../format/content-id.ts';
 import { deltaTypeFor, type DeltaType } from '../format/create-types.ts';
@@ -45,7 +45,7 @@ export function planDelta(parent: ParentFacts, request: DeltaRequest): DiskPlan 
     throw new VmdkError('usage', 'not-split', `a ${createType} delta is not split`, { path });
   }
   // What it leaves to its parent would change once the merge is finished.
-  assertNotHalfMerged([parent]);
+  assertNotMixed([parent]);
   const parentCid = usableCidOf(parent);
   const cid = request.cid ?? parentCid;
   if (hint === '')

@@ -3,16 +3,23 @@ import fc from 'fast-check';
 import { beforeEach, describe, expect, it } from 'vitest';
 import { wholeOf } from '../../src/block/read-runs.ts';
 import { openChain } from '../../src/chain/open-chain.ts';
+import { VmdkError } from '../../src/core/errors.ts';
+import type { Progress } from '../../src/core/task.ts';
 import { bytes, SECTOR_BYTES, type Sectors } from '../../src/core/units.ts';
+import { patchDisk, type PatchDiskOptions } from '../../src/machine/patch-disk.ts';
 import { applyPatch } from '../../src/operations/apply-patch.ts';
+import { checkDisk } from '../../src/operations/check-disk.ts';
 import { hashContents } from '../../src/operations/content-hash.ts';
+import { convertDisk } from '../../src/operations/convert-disk.ts';
 import { createDelta } from '../../src/operations/create-delta.ts';
 import { createDisk } from '../../src/operations/create-disk.ts';
 import { createDifferenceDelta } from '../../src/operations/difference-delta.ts';
+import { settleChangeSets } from '../../src/operations/settle-changes.ts';
 import { writePatch } from '../../src/operations/write-patch.ts';
 import type { FileStore } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { hashFile, pattern } from '../support/chain-model.ts';
+import { runsOf } from '../support/clone-bench.ts';
 import { createCrashStore, isPowerCut } from '../support/crash-store.ts';
 
 const SIZE = 512 << 10;
@@ -164,6 +171,101 @@ describe('a patch', () => {
         expect((await contents('/base.vmdk', found)).equals(await contents('/base.vmdk', plain))).toBe(true);
       }
     }
+  });
+});
+
+describe('a patch over a disk that says so', () => {
+  /** The patch stands in the store already. */
+  const patchOver = async (path: string, options: PatchDiskOptions = {}) => {
+    const on = (options.fs as FileStore | undefined) ?? store;
+    const file = await on.open('/patch', 'read');
+    try {
+      return await patchDisk(file, path, { ...options, fs: on });
+    } finally {
+      await file.close();
+    }
+  };
+  const isMarked = async (path: string, on = store): Promise<boolean> => {
+    const { problems } = await checkDisk(path, { fs: on });
+    return problems.some(({ code }) => code === 'DESC-HALF-PATCHED');
+  };
+
+  it.each(['monolithicSparse', 'twoGbMaxExtentSparse', 'monolithicFlat'])(
+    'that is stopped leaves a mark, and is finished by the same patch alone: %s',
+    async (type) => {
+      await createDisk('/a.vmdk', bytes(SIZE), { fs: store, type });
+      await createDisk('/b.vmdk', bytes(SIZE), { fs: store });
+      await put('/a.vmdk', 0, 300, 1);
+      for (const at of [0, 300, 700, 900]) await put('/b.vmdk', at, 100, 2 + at);
+      const wanted = await contents('/b.vmdk');
+      const other = await patchOf('/b.vmdk', '/a.vmdk');
+      await store.replace('/patch', await patchOf('/a.vmdk', '/b.vmdk'));
+      const stop = new AbortController();
+      const onProgress = ({ phase }: Progress): void => {
+        if (phase === 'applying') stop.abort();
+      };
+      await expect(patchOver('/a.vmdk', { signal: stop.signal, onProgress })).rejects.toThrow();
+      expect(await isMarked('/a.vmdk')).toBe(true);
+      const refused = { kind: 'refused', code: 'half-patched' };
+      await expect(convertDisk('/a.vmdk', '/c.vmdk', { fs: store })).rejects.toMatchObject(refused);
+      await expect(createDelta('/d.vmdk', '/a.vmdk', { fs: store })).rejects.toMatchObject(refused);
+      await store.replace('/patch-back', other);
+      const back = await store.open('/patch-back', 'read');
+      const wrong = { code: 'patch-does-not-fit' };
+      await expect(patchDisk(back, '/a.vmdk', { fs: store })).rejects.toMatchObject(wrong);
+      await back.close();
+
+      expect(await patchOver('/a.vmdk')).toMatchObject({ already: false });
+      expect(await isMarked('/a.vmdk')).toBe(false);
+      expect((await contents('/a.vmdk')).equals(wanted)).toBe(true);
+      expect((await store.list('/')).filter((name) => name.startsWith('.'))).toEqual([]);
+    },
+  );
+
+  it('is told as over when all of it is there, and only then', async () => {
+    await makePair();
+    await store.replace('/patch', await patchOf('/a.vmdk', '/b.vmdk'));
+    await createDisk('/other.vmdk', bytes(SIZE), { fs: store });
+    await put('/other.vmdk', 1000, 1, 5);
+    const differs = { code: 'patch-result-differs' };
+    await expect(patchOver('/other.vmdk', { force: true })).rejects.toMatchObject(differs);
+    expect(await isMarked('/other.vmdk')).toBe(false);
+  });
+
+  it('holds what it held, what it is to hold, or says that it is between, wherever the power goes', async () => {
+    const plain = createMemoryFileStore();
+    await makePair(plain);
+    const [old, wanted] = [await contents('/a.vmdk', plain), await contents('/b.vmdk', plain)];
+    const patch = await patchOf('/a.vmdk', '/b.vmdk', plain);
+    const seen = new Set<string>();
+    let marked = 0;
+    for (let cut = 0; ; cut += 5) {
+      const crash = await createCrashStore();
+      await makePair(crash);
+      await crash.replace('/patch', patch);
+      crash.settle();
+      crash.crashAt(cut);
+      const failed = await patchOver('/a.vmdk', { fs: crash, runs: runsOf(1) }).then(
+        () => undefined,
+        (error: unknown) => error,
+      );
+      if (failed === undefined) break;
+      expect(isPowerCut(failed) || (failed instanceof VmdkError && isPowerCut(failed.cause))).toBe(true);
+      for await (const found of crash.afterCrash(cut, 2, seen)) {
+        await settleChangeSets(found, '/', { runs: runsOf(2) });
+        if (await isMarked('/a.vmdk', found)) marked++;
+        else {
+          const now = await contents('/a.vmdk', found);
+          expect(now.equals(old) || now.equals(wanted)).toBe(true);
+        }
+        // The locks of the run that is dead are this process's own.
+        await patchOver('/a.vmdk', { fs: found, locked: 'ignore', runs: runsOf(2) });
+        expect(await isMarked('/a.vmdk', found)).toBe(false);
+        expect((await contents('/a.vmdk', found)).equals(wanted)).toBe(true);
+        expect((await contents('/base.vmdk', found)).equals(await contents('/base.vmdk', plain))).toBe(true);
+      }
+    }
+    expect(marked).toBeGreaterThan(3);
   });
 });
 

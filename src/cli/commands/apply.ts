@@ -1,11 +1,8 @@
 // `vmdkit apply`: a patch of `vmdkit diff` put over a disk. What is below the disk is only read.
 import { posix } from 'node:path';
-import { openChain } from '../../chain/open-chain.ts';
-import { openDisk } from '../../disk/open-disk.ts';
 import { printCid } from '../../format/content-id.ts';
-import { applyPatch } from '../../operations/apply-patch.ts';
+import { patchDisk, type PatchDiskOptions, type PatchedDisk } from '../../machine/patch-disk.ts';
 import { spoolInput } from '../../operations/spool-input.ts';
-import { filesOfDisk, withLocks } from '../../operations/with-locks.ts';
 import type { RandomAccessFile } from '../../storage/file-store.ts';
 import type { CommandModule } from '../command-module.ts';
 import type { CommandContext } from '../context.ts';
@@ -18,45 +15,28 @@ import { tellingWhatIsInPart } from '../written-in-part.ts';
 export const run: CommandModule['run'] = async (args, context) => {
   const options = await chainOptionsOf(args, context);
   const path = args.operand('DISK');
-  const update = {
-    ...options,
-    dropChangeTracking: args.flag('drop-change-tracking'),
-    // The locks are ours.
-    locked: 'ignore' as const,
-  };
   const { patch, name, close } = await openPatch(args.operand('PATCH'), path, context);
   try {
-    const disk = await openDisk(path, { ...options, onFinding: undefined });
-    await disk.close();
     await refuseToBreakSharers(path, 'writing to this disk', options, context);
-    const work = async () => {
-      const chain = await openChain(path, 'update', update);
-      try {
-        const applying = () =>
-          context.withProgress((task) => applyPatch(patch, chain, { ...task, force: context.force }));
-        const again = 'the same patch with --force goes on, and proves the result';
-        const applied = await tellingWhatIsInPart(applying, chain, context, again);
-        return { ...applied, leaf: chain.leaf };
-      } finally {
-        await chain.close();
-      }
-    };
-    const others = args.text('locked') === 'ignore' ? 'ignore' : 'refuse';
-    const locking = { others, signal: context.signal } as const;
-    const done = await withLocks(context.store, [path, ...filesOfDisk(disk)], work, locking);
-    const { already, changed, zeroed, from, to, leaf } = done;
+    const done = await patchTelling(patch, path, context, {
+      ...options,
+      dropChangeTracking: args.flag('drop-change-tracking'),
+      force: context.force,
+    });
+    const { already, changed, zeroed, from, to } = done;
+    const cid = printCid(done.cid);
     if (context.format !== 'human') {
-      const facts = { already, changed, zeroed, from, to, cid: printCid(leaf.cid) };
+      const facts = { already, changed, zeroed, from, to, cid };
       await context.printJson({
         schema: 'vmdkit-apply/v1',
-        filename: leaf.path,
+        filename: done.path,
         patch: name,
         ...facts,
       });
     } else if (already) context.talk(`${path}: up to date already; nothing was written`);
     else {
       context.talk(
-        `${path}: ${sizeText(changed)} of data and ${sizeText(zeroed)} of zeros written, and the result proved; CID is now ${printCid(leaf.cid)}`,
+        `${path}: ${sizeText(changed)} of data and ${sizeText(zeroed)} of zeros written, and the result proved; CID is now ${cid}`,
       );
     }
     return EXIT.done;
@@ -64,6 +44,24 @@ export const run: CommandModule['run'] = async (args, context) => {
     await close();
   }
 };
+
+/** A disk that is left between old and new is said to be so. */
+async function patchTelling(
+  patch: RandomAccessFile,
+  path: string,
+  context: CommandContext,
+  options: PatchDiskOptions,
+): Promise<PatchedDisk> {
+  let begun = false;
+  const onBegun = (): void => void (begun = true);
+  const again = 'the same patch again finishes it (until then: DESC-HALF-PATCHED)';
+  return tellingWhatIsInPart(
+    () => context.withProgress((task) => patchDisk(patch, path, { ...options, ...task, onBegun })),
+    { path, begun: () => begun },
+    context,
+    again,
+  );
+}
 
 interface OpenPatch {
   readonly patch: RandomAccessFile;

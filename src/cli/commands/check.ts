@@ -98,6 +98,10 @@ const ADVICE: readonly (readonly [codes: RegExp, advice: string])[] = [
     /^CHAIN-CID$/,
     'Put back the parent as it was when this disk was made; what is read over another is wrong.',
   ],
+  [
+    /^DESC-HALF-(?:MERGED|PATCHED)$/,
+    'Finish what was stopped, with the command that began it; nothing else is to write to the disk.',
+  ],
   [/^EXT-OUTSIDE$/, 'Only if you trust the disk: allow the folder it leads to with --allow DIR.'],
 ];
 
@@ -106,7 +110,10 @@ function adviceLines(report: CheckReport): string[] {
   const lines = ADVICE.filter(([pattern]) => codes.some((code) => pattern.test(code))).map(
     ([, text]) => text,
   );
-  const errors = report.problems.filter(({ severity }) => severity === 'error');
+  // What was stopped half-way is no damage: the way out is to write.
+  const errors = report.problems.filter(
+    ({ severity, code }) => severity === 'error' && !code.startsWith('DESC-HALF-'),
+  );
   if (errors.length > 0) {
     lines.push(
       errors.every(({ repairable }) => repairable)
