@@ -1,4 +1,5 @@
-// Whole conversions. Neither side waits for the disk, or the disk would be what is measured; the command does wait.
+// Whole conversions. Neither side waits for the disk, or the disk would be what is measured: qemu-img never does, and our
+// command is told not to.
 import {
   closeSync,
   existsSync,
@@ -15,7 +16,6 @@ import { deflateSync } from 'node:zlib';
 import { leafOf, run } from './images.js';
 import { writeMixed } from './mixed.js';
 
-const job = fileURLToPath(new URL('job.js', import.meta.url));
 const floor = fileURLToPath(new URL('floor.js', import.meta.url));
 const command = fileURLToPath(new URL('../bin/vmdkit.js', import.meta.url));
 const node = process.execPath;
@@ -124,7 +124,19 @@ function conversion(
       warmMemory(folder, depth);
     },
     peer: () => run('qemu-img', ['convert', '-f', raw ? 'raw' : 'vmdk', ...format, from, theirs]),
-    ours: () => run(node, [job, 'convert', from, ours, type, raw ? 'raw' : 'vmdk']),
+    ours: () =>
+      run(node, [
+        command,
+        'convert',
+        from,
+        ours,
+        '-O',
+        type,
+        '--from',
+        raw ? 'raw' : 'vmdk',
+        '--no-sync',
+        '-q',
+      ]),
     least: least && (() => least(bare)),
     done: () => [theirs, ours, bare].forEach((path) => rmSync(path, { force: true })),
   };

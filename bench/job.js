@@ -1,18 +1,11 @@
 // What is measured of the library, each in a process of its own: `node bench/job.js JOB DISK`, or
-// `node bench/job.js convert DISK TARGET TYPE FORMAT`, or `node bench/job.js sha256 BYTES`.
+// `node bench/job.js sha256 BYTES`.
 import { copySectors, createNodeFileStore, openChain } from '../dist/read.js';
 import { seeded } from './seeded.js';
 
 const READS = 10_000;
 const WRITES = 5_000;
-const [job, path, ...more] = process.argv.slice(2);
-if (job === 'convert') {
-  const [target, type, from] = more;
-  const { convertDisk } = await import('../dist/index.js');
-  const fs = createNodeFileStore({ lookUps: 'sync' });
-  await convertDisk(path, target, { type, from, fs, durable: false });
-  process.exit();
-}
+const [job, path] = process.argv.slice(2);
 if (job === 'sha256') {
   // As many bytes as are asked for, from memory: what hashing costs when nothing has to be read.
   const { createHash } = await import('node:crypto');

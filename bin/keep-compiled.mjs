@@ -22,6 +22,8 @@ try {
   await run('hash', leaf);
   await run('serve', leaf, '--exec', 'true');
   await run('compare', base, leaf);
+  await run('convert', leaf, join(folder, 'whole.raw'));
+  await run('convert', leaf, join(folder, 'stream.vmdk'), '-O', 'streamOptimized');
   for (const [script, file] of kept) writeFileSync(file, script.createCachedData());
 } finally {
   rmSync(folder, { recursive: true, force: true });

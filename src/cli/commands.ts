@@ -164,6 +164,10 @@ export const COMMANDS: readonly CommandSpec[] = [
       { name: 'preallocate', summary: 'flat types: write every zero, so that the space is taken' },
       { name: 'level', value: 'N', summary: 'streamOptimized: compression, 1 to 9 (default 6)' },
       {
+        name: 'no-sync',
+        summary: 'do not wait until the medium has all of DST: a loss of power soon after may damage it',
+      },
+      {
         name: 'no-register',
         summary: 'do not note in the folder of the base that something stands on it',
       },

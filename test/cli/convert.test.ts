@@ -2,10 +2,10 @@
 // nothing else; what was lost is told on stderr, and by the exit code.
 import { readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, beforeAll, expect, it, vi } from 'vitest';
 import { convertDisk } from '../../src/operations/convert-disk.ts';
 import { pattern } from '../support/chain-model.ts';
-import { buildCommand, expectValid, temporaryFolder, vmdkit } from '../support/command.ts';
+import { buildCommand, expectValid, quietly, temporaryFolder, vmdkit } from '../support/command.ts';
 
 const content = pattern(700_000 - (700_000 % 512), 3);
 let cwd: string;
@@ -49,4 +49,21 @@ it('sends what can be saved of a damaged disk to a pipe, and lists the rest', as
     expect({ size: result.size, code }).toEqual({ size: stdout.length, code: 1 });
     expect(result).toMatchObject({ lost: [{ start: 399_872, length: 300_032, code: 'extent-too-short' }] });
   }
+});
+
+it('waits until the medium has all of it, unless told not to', async () => {
+  const sync = vi.spyOn(process.getBuiltinModule('node:fs'), 'fsync');
+  try {
+    for (const type of ['raw', 'twoGbMaxExtentSparse']) {
+      const convert = ['convert', join(cwd, 's.raw'), '--from', 'raw', '-O', type, '-q'];
+      await quietly([...convert, join(cwd, `waited-${type}.vmdk`)]);
+      expect(sync.mock.calls.length).toBeGreaterThan(0);
+      sync.mockClear();
+      await quietly([...convert, join(cwd, `quick-${type}.vmdk`), '--no-sync']);
+      expect(sync.mock.calls.length).toBe(0);
+    }
+  } finally {
+    sync.mockRestore();
+  }
+  expect((await readFile(join(cwd, 'quick-raw.vmdk'))).equals(content)).toBe(true);
 });

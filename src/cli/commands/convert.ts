@@ -52,6 +52,7 @@ export const run: CommandModule['run'] = async (args, context) => {
       : convertDisk(source, target, {
           ...options,
           ...task,
+          durable: !args.flag('no-sync'),
           backing: args.text('backing'),
           overwrite: context.force,
           beforeReplace: (path, chain) =>
