@@ -46,7 +46,7 @@ export const DISK_OPTIONS: readonly OptionSpec[] = [
     name: 'allow',
     value: 'DIR',
     many: true,
-    summary: 'let disks lead to files below DIR; parents are also searched below it',
+    summary: 'let disks lead to files below DIR, or to this file; parents are also searched below it',
   },
   {
     name: 'allow-origin',

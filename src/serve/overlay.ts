@@ -32,9 +32,9 @@ export async function openOverlay(
   const shared = {
     ...options,
     fs: store,
-    // The one disk that the overlay is made for may be led to, wherever the overlay lies; below / lies everything, and that
-    // is for the user to allow.
-    allow: [...(options.allow ?? []), ...[posix.dirname(base)].filter((one) => one !== '/')],
+    // The one disk that the overlay is made for may be led to, wherever the overlay lies; below / lies everything, so that
+    // there it is the file alone.
+    allow: [...(options.allow ?? []), posix.dirname(base) === '/' ? base : posix.dirname(base)],
   };
   if (made) {
     await createDelta(file, base, {

@@ -101,7 +101,7 @@ async function judge(store: FileStore, question: Question, roots: Roots): Promis
   assertFileName(asWritten(name, folder), what, by);
   const path = posix.resolve(folder, name);
   const allowed = [...roots.allow, ...roots.allowReal];
-  if (!isWithin(within, path) && !allowed.some((root) => isBelow(root, path)))
+  if (!isWithin(within, path) && !allowed.some((root) => isAllowed(root, path)))
     throw outside(question, path, roots);
   const confines = [roots.confine, roots.confineReal].filter((root) => root !== undefined);
   if (confines.length > 0 && !confines.some((root) => isBelow(root, path)))
@@ -111,7 +111,7 @@ async function judge(store: FileStore, question: Question, roots: Roots): Promis
   const { confineReal } = roots;
   if (
     leadsTo === undefined ||
-    (!isWithin(within, leadsTo) && !roots.allowReal.some((root) => isBelow(root, leadsTo))) ||
+    (!isWithin(within, leadsTo) && !roots.allowReal.some((root) => isAllowed(root, leadsTo))) ||
     (confineReal !== undefined && !isBelow(confineReal, leadsTo))
   ) {
     throw outside(question, leadsTo, roots);
@@ -209,6 +209,11 @@ function isBelow(folder: Folder, path: string): boolean {
   return folder === '/' || path.startsWith(`${folder}/`);
 }
 
+/** Of what the caller allowed: a folder, or the file itself. */
+function isAllowed(root: string, path: string): boolean {
+  return path === root || isBelow(root, path);
+}
+
 /** The name as the descriptor has it, when the caller joined it to the folder already. */
 function asWritten(name: string, folder: string): string {
   const prefix = folder === '/' ? '/' : `${folder}/`;
@@ -224,11 +229,14 @@ async function lookUpRoots({ store, allow = [], confine }: PathGuardOptions): Pr
   };
 }
 
-async function lookUpRoot(store: FileStore, root: string, option: string): Promise<string> {
+/** A file may be allowed by itself. */
+async function lookUpRoot(store: FileStore, root: string, option: '--allow' | '--confine'): Promise<string> {
   const resolved = await resolvedOrUndefined(store, root);
-  if (resolved?.kind === 'folder') return resolved.path;
+  if (resolved?.kind === 'folder' || (resolved?.kind === 'file' && option === '--allow'))
+    return resolved.path;
   const found = resolved === undefined ? 'is missing' : `is ${kindWords(resolved.kind)}`;
-  throw usageError(`${option} ${root}: ${found}`, `${option} takes a folder that exists.`);
+  const taken = option === '--allow' ? 'a folder or a file' : 'a folder';
+  throw usageError(`${option} ${root}: ${found}`, `${option} takes ${taken} that exists.`);
 }
 
 function outside(question: Question, leadsTo: string | undefined, roots: Roots): VmdkError {

@@ -83,6 +83,11 @@ describe('descriptors', () => {
       (old) => `${old}ddb.vmdkit.merging = "disk-000001.vmdk"\n`,
       ['error DESC-HALF-MERGED'],
     ],
+    [
+      'the mark of a patch that was stopped',
+      (old) => `${old}ddb.vmdkit.patching = "${'00ff'.repeat(16)}"\n`,
+      ['error DESC-HALF-PATCHED'],
+    ],
     ['NUL bytes at its end', (old) => `${old}\0\0`, ['info DESC-NUL-TAIL']],
   ])('with %s are found, and the extents are checked all the same', async (_, change, expected) => {
     expect(await findingsOf({ '/vm/disk.vmdk': text(change), ...data })).toEqual(expected);

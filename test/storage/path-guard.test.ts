@@ -219,10 +219,17 @@ describe('--allow', () => {
     await expect(extent(at('far/x.vmdk'), { allow: [at('far/deep')] })).rejects.toMatchObject(OUTSIDE);
   });
 
-  it('that is missing or no folder is a mistake of usage', async () => {
+  it('of a file allows that file alone', async () => {
+    const allow = [at('far/x.vmdk')];
+    expect((await extent('../../far/x.vmdk', { allow })).path).toBe(at('far/x.vmdk'));
+    await expect(extent(at('far/deep/x.vmdk'), { allow })).rejects.toMatchObject(OUTSIDE);
+    await expect(extent(at('far/x.vmdk.vmdk'), { allow })).rejects.toMatchObject(OUTSIDE);
+  });
+
+  it('that is missing, or a confine that is no folder, is a mistake of usage', async () => {
     await expect(extent('x.vmdk', { allow: [at('none')] })).rejects.toMatchObject({ kind: 'usage' });
-    await expect(extent('x.vmdk', { allow: [at('far/x.vmdk')] })).rejects.toMatchObject({ kind: 'usage' });
     await expect(extent('x.vmdk', { confine: at('none') })).rejects.toMatchObject({ kind: 'usage' });
+    await expect(extent('x.vmdk', { confine: at('far/x.vmdk') })).rejects.toMatchObject({ kind: 'usage' });
   });
 
   it('is what a refusal proposes, with file, place and rule', async () => {

@@ -4,7 +4,7 @@
 // names made, renamed (at once) and removed may or may not be, each alone, until their folders are synced: syncing
 // a file does not save its name. A sync saves what was complete when it began, not what was still under way.
 import { posix } from 'node:path';
-import { VmdkError } from '../../src/core/errors.ts';
+import { errorAbout, VmdkError } from '../../src/core/errors.ts';
 import type { FileStore, RandomAccessFile, WritableFile } from '../../src/storage/file-store.ts';
 import { createMemoryFileStore } from '../../src/storage/memory-file-store.ts';
 import { assertPosition, fileClosed, notAFile } from '../../src/storage/store-errors.ts';
@@ -109,7 +109,9 @@ function newCrashStore(): CrashStore {
       if ((await store.exists(path)) && (await store.resolve(path)).kind !== 'file')
         throw notAFile(path, 'folder');
       const temp = posix.join(posix.dirname(path), `.${posix.basename(path)}.vmdkit-${log.length}.tmp`);
-      const file = await store.create(temp);
+      const file = await store.create(temp).catch((error: unknown) => {
+        throw errorAbout(error, temp, path);
+      });
       try {
         await file.write(data, 0);
         await file.sync();
