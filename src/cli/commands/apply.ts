@@ -21,6 +21,7 @@ export const run: CommandModule['run'] = async (args, context) => {
     const done = await patchTelling(patch, path, context, {
       ...options,
       dropChangeTracking: args.flag('drop-change-tracking'),
+      locked: args.text('locked') === 'ignore' ? 'ignore' : 'refuse',
       force: context.force,
     });
     const { already, changed, zeroed, from, to } = done;
